@@ -1,0 +1,13 @@
+const { connect, createElection } = require("@elect/core");
+
+async function main() {
+  const backend = await connect("memory:");
+  const election = createElection({ backend, name: "nightly-report", ttl: 10_000 });
+  const term = await election.campaign();
+  console.log(JSON.stringify({ valid: term.isValid(), token: typeof term.token }));
+  await term.resign();
+  await election.close();
+  await backend.close();
+}
+
+void main();

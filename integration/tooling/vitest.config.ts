@@ -1,0 +1,3 @@
+import { electVitest } from "./vitest.ts";
+
+export default electVitest({ unit: 30_000 });

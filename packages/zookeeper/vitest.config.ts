@@ -1,0 +1,3 @@
+import { electVitest } from "../../integration/tooling/vitest.ts";
+
+export default electVitest();
