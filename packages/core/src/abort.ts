@@ -1,0 +1,30 @@
+/** Abort signals that live as long as the process, without leaving listeners behind. */
+
+/**
+ * Calls `aborted` once when the signal aborts, at once if it has. The returned function takes the listener off.
+ * (`AbortSignal.any` is not used: it leaks with long-lived signals, nodejs/node#54614.)
+ */
+export function onAbort(signal: AbortSignal | undefined, aborted: (reason: unknown) => void): () => void {
+  if (signal === undefined) return () => {};
+  if (signal.aborted) {
+    aborted(signal.reason);
+    return () => {};
+  }
+  const listener = (): void => aborted(signal.reason);
+  signal.addEventListener("abort", listener, { once: true });
+  return () => signal.removeEventListener("abort", listener);
+}
+
+/** Settles like `work`, but rejects with the signal's reason when that comes first. `work` goes on unheard. */
+export async function raceAbort<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  let unlisten = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    unlisten = onAbort(signal, reject);
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    unlisten();
+  }
+}

@@ -1,0 +1,196 @@
+/** The state behind `memory()`: sessions with leases, elections with a holder and a queue. Each method is one step. */
+
+import type { Clock } from "./clock.ts";
+import type { Call, CandidateRecord, Claim, ClaimAnswer, ClaimRequest, Proof, Session, SessionEvents } from "./port.ts";
+
+interface Member {
+  readonly session: string;
+  readonly nonce: string;
+  readonly candidate: CandidateRecord;
+}
+
+interface Holder extends Member {
+  readonly token: bigint;
+}
+
+interface ElectionRecord {
+  holder: Holder | null;
+  queue: Member[];
+  watchers: Set<() => void>;
+}
+
+interface SessionRecord {
+  readonly ttlMs: number;
+  readonly events: SessionEvents;
+  leaseUntil: number;
+}
+
+export class MemoryStore {
+  readonly id: string;
+  readonly #clock: Clock;
+  readonly #sessions = new Map<string, SessionRecord>();
+  readonly #elections = new Map<string, ElectionRecord>();
+  #token = 0n;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.id = `memory:${clock.nonce()}`;
+  }
+
+  open(session: string, ttlMs: number, events: SessionEvents): void {
+    this.#sessions.set(session, { ttlMs, events, leaseUntil: this.#clock.now() + ttlMs });
+  }
+
+  /** S1: a session whose lease is over is dead from the first look that finds it so. */
+  alive(session: string): boolean {
+    const record = this.#sessions.get(session);
+    if (record === undefined) return false;
+    if (this.#clock.now() < record.leaseUntil) return true;
+    this.end(session);
+    return false;
+  }
+
+  prove(session: string): boolean {
+    const record = this.#sessions.get(session);
+    if (record === undefined || !this.alive(session)) return false;
+    record.leaseUntil = this.#clock.now() + record.ttlMs;
+    return true;
+  }
+
+  claim(session: string, { election, nonce, candidate }: ClaimRequest): ClaimAnswer {
+    const record = this.#election(election);
+    const holder = this.holder(election);
+    if (holder?.nonce === nonce && holder.session === session) return { kind: "granted", token: holder.token };
+    if (!record.queue.some((member) => member.nonce === nonce)) record.queue.push({ session, nonce, candidate });
+    record.queue = record.queue.filter((member) => this.alive(member.session));
+    if (holder === null && record.queue[0]?.nonce === nonce) {
+      const [, ...rest] = record.queue;
+      this.#token += 1n;
+      record.queue = rest;
+      record.holder = { session, nonce, candidate, token: this.#token };
+      this.#changed(record);
+      return { kind: "granted", token: this.#token };
+    }
+    const first = record.queue[0];
+    const awaited = holder ?? first;
+    const lease = awaited === undefined ? undefined : this.#sessions.get(awaited.session);
+    return {
+      kind: "held",
+      by: holder === null ? null : { ...holder.candidate, token: holder.token },
+      retryInMs: lease === undefined ? 0 : Math.max(0, lease.leaseUntil - this.#clock.now()) + 1,
+      patience: null,
+    };
+  }
+
+  holds(session: string, { election, nonce }: Claim): boolean {
+    const holder = this.#elections.get(election)?.holder;
+    return holder?.session === session && holder.nonce === nonce;
+  }
+
+  release(session: string, { election, nonce }: Claim): void {
+    const record = this.#elections.get(election);
+    if (record === undefined) return;
+    const wasFirst = record.queue[0]?.nonce === nonce;
+    record.queue = record.queue.filter((member) => member.nonce !== nonce || member.session !== session);
+    if (this.holds(session, { election, nonce })) this.#vacate(election, record);
+    else if (wasFirst) this.#wake(election, record);
+  }
+
+  end(session: string): void {
+    const record = this.#sessions.get(session);
+    if (record === undefined) return;
+    this.#sessions.delete(session);
+    for (const [name, election] of this.#elections) {
+      election.queue = election.queue.filter((member) => member.session !== session);
+      if (election.holder?.session === session) this.#vacate(name, election);
+    }
+    record.events.ended("the session was ended in the store");
+  }
+
+  holder(election: string): Holder | null {
+    const holder = this.#elections.get(election)?.holder ?? null;
+    // Looking at its session ends it, and empties the record, if its lease is over.
+    return holder !== null && this.alive(holder.session) ? holder : null;
+  }
+
+  candidates(election: string): CandidateRecord[] {
+    const holder = this.holder(election);
+    const queue = (this.#elections.get(election)?.queue ?? []).filter((member) => this.alive(member.session));
+    return [...(holder === null ? [] : [holder]), ...queue].map((member) => member.candidate);
+  }
+
+  watch(election: string, changed: () => void): () => void {
+    const { watchers } = this.#election(election);
+    watchers.add(changed);
+    return () => void watchers.delete(changed);
+  }
+
+  #vacate(name: string, election: ElectionRecord): void {
+    election.holder = null;
+    this.#changed(election);
+    this.#wake(name, election);
+  }
+
+  /** One waiter is woken, the first in the queue whose session lives. */
+  #wake(name: string, election: ElectionRecord): void {
+    if (election.holder !== null) return;
+    const next = election.queue.find((member) => this.alive(member.session));
+    if (next !== undefined) this.#sessions.get(next.session)?.events.hint(name);
+  }
+
+  #changed(election: ElectionRecord): void {
+    for (const watcher of [...election.watchers]) watcher();
+  }
+
+  #election(name: string): ElectionRecord {
+    let election = this.#elections.get(name);
+    if (election === undefined) this.#elections.set(name, (election = { holder: null, queue: [], watchers: new Set() }));
+    return election;
+  }
+}
+
+export class MemorySession implements Session {
+  readonly id: string;
+  readonly store: string;
+  readonly ttlMs: number;
+  readonly proofLagMs = 0;
+  readonly ticket: string;
+  readonly poll = null;
+  readonly warnings: readonly string[] = [];
+  readonly #store: MemoryStore;
+  /** S4: a claim made in an older generation is not granted. Here claims arrive at once, so none can be late. */
+
+  constructor(store: MemoryStore, id: string, ttlMs: number, events: SessionEvents) {
+    this.#store = store;
+    this.id = id;
+    this.store = store.id;
+    this.ttlMs = ttlMs;
+    this.ticket = id;
+    store.open(id, ttlMs, events);
+  }
+
+  async prove(held: ReadonlyMap<string, Claim>): Promise<Proof> {
+    if (!this.#store.prove(this.id)) return { kind: "dead", reason: "the lease ran out or the session was ended" };
+    const lost = [...held.values()].filter((claim) => !this.#store.holds(this.id, claim));
+    return { kind: "alive", ttlMs: this.ttlMs, covers: "all", lost };
+  }
+
+  async claim(requests: readonly ClaimRequest[], _call: Call): Promise<readonly ClaimAnswer[]> {
+    if (!this.#store.alive(this.id)) throw new Error("the session is over");
+    return requests.map((request) => this.#store.claim(this.id, request));
+  }
+
+  async release(claims: readonly Claim[]): Promise<void> {
+    for (const claim of claims) this.#store.release(this.id, claim);
+  }
+
+  async dispose(claims: readonly Claim[]): Promise<void> {
+    await this.release(claims);
+  }
+
+  async end(): Promise<void> {
+    this.#store.end(this.id);
+  }
+
+  abandon(): void {}
+}

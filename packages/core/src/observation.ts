@@ -1,0 +1,163 @@
+/** Who leads, for those who only look on. */
+
+import { onAbort } from "./abort.ts";
+import { bounded } from "./call.ts";
+import type { Clock } from "./clock.ts";
+import { publish } from "./diagnostics.ts";
+import { ElectError, UnreachableError } from "./errors.ts";
+import type { Metadata } from "./options.ts";
+import type { Adapter, Call, CandidateRecord, LeaderRecord, Watch } from "./port.ts";
+
+/** A candidate as others see it. */
+export interface Candidate {
+  readonly id: string;
+  readonly metadata: Metadata;
+}
+
+/** The leader as others see it: what the store says, which may already be history. */
+export interface Leader extends Candidate {
+  readonly token: bigint;
+}
+
+export interface View {
+  readonly adapter: Adapter;
+  readonly clock: Clock;
+  readonly election: string;
+}
+
+/** How long one look may take, in ms. */
+const lookLimit = 5_000;
+
+export async function readLeader(view: View, signal: AbortSignal | undefined): Promise<Leader | null> {
+  const record = await ask(view, "who leads", signal, (call) => view.adapter.read(view.election, call));
+  return record === null ? null : leader(record);
+}
+
+export async function readCandidates(view: View, signal: AbortSignal | undefined): Promise<Candidate[]> {
+  const records = await ask(view, "the candidates", signal, (call) => view.adapter.candidates(view.election, call));
+  return records.map(candidate);
+}
+
+/**
+ * The leader now, then each change. Conflated: a slow reader gets the newest, never a backlog; so it may not see
+ * every leader, but it never sees them out of order. `null` when there is none. While the store is away nothing
+ * comes; it goes on by itself.
+ */
+export async function* observeLeader(
+  view: View,
+  signal: AbortSignal | undefined,
+  closed: AbortSignal,
+): AsyncGenerator<Leader | null, void, undefined> {
+  const { adapter, clock, election } = view;
+  const stop = new AbortController();
+  const unlisten = [onAbort(signal, (reason) => stop.abort(reason)), onAbort(closed, (reason) => stop.abort(reason))];
+  const changes = new Changes(clock, stop.signal);
+  let watch: Watch | null = null;
+  let last: { seen: Leader | null } | null = null;
+  let failures = 0;
+  try {
+    while (!stop.signal.aborted) {
+      try {
+        // First watch, then read: what changes in between is read again.
+        watch ??= await bounded(clock, lookLimit, (call) => adapter.watch(election, () => changes.came(), call), {
+          signal: stop.signal,
+          late: (late) => late.close(),
+        });
+        changes.seen();
+        const record = await bounded(clock, lookLimit, (call) => adapter.read(election, call), { signal: stop.signal });
+        const seen = record === null ? null : leader(record);
+        failures = 0;
+        // A stale answer about an older term is not news.
+        const stale = seen !== null && last?.seen != null && seen.token < last.seen.token;
+        if (!stale && (last === null || seen?.token !== last.seen?.token || seen?.id !== last.seen?.id)) {
+          last = { seen };
+          yield seen;
+        }
+        await changes.next(watch.pollMs * (0.9 + 0.2 * clock.random()));
+      } catch (error) {
+        if (stop.signal.aborted) break;
+        publish("trouble", () => ({ store: adapter.address, during: "observe", error }));
+        watch?.close();
+        watch = null;
+        await changes.next(Math.min(5_000, 50 * 2 ** Math.min(failures++, 10)) * (0.5 + 0.5 * clock.random()));
+      }
+    }
+    signal?.throwIfAborted();
+  } finally {
+    for (const off of unlisten) off();
+    watch?.close();
+  }
+}
+
+/** Whether something changed since we last looked, and a way to wait until it does. */
+class Changes {
+  readonly #clock: Clock;
+  readonly #stop: AbortSignal;
+  #changed = false;
+  #wake: (() => void) | null = null;
+
+  constructor(clock: Clock, stop: AbortSignal) {
+    this.#clock = clock;
+    this.#stop = stop;
+  }
+
+  came(): void {
+    this.#changed = true;
+    this.#wake?.();
+  }
+
+  seen(): void {
+    this.#changed = false;
+  }
+
+  async next(atMostMs: number): Promise<void> {
+    if (this.#changed || this.#stop.aborted) return;
+    await new Promise<void>((resolve) => {
+      const timer = this.#clock.timer(atMostMs, () => this.#wake?.());
+      const unlisten = onAbort(this.#stop, () => this.#wake?.());
+      this.#wake = () => {
+        this.#wake = null;
+        timer.cancel();
+        unlisten();
+        resolve();
+      };
+    });
+  }
+}
+
+async function ask<T>(
+  view: View,
+  what: string,
+  signal: AbortSignal | undefined,
+  work: (call: Call) => Promise<T>,
+): Promise<T> {
+  signal?.throwIfAborted();
+  try {
+    return await bounded(view.clock, lookLimit, work, { signal });
+  } catch (cause) {
+    signal?.throwIfAborted();
+    if (cause instanceof ElectError) throw cause;
+    throw new UnreachableError(
+      `Election "${view.election}": ${view.adapter.address} did not say ${what}. See the cause; try again later.`,
+      { cause },
+    );
+  }
+}
+
+function leader(record: LeaderRecord): Leader {
+  return { ...candidate(record), token: record.token };
+}
+
+function candidate(record: CandidateRecord): Candidate {
+  return { id: record.id, metadata: parse(record.metadata) };
+}
+
+/** Other versions and other programs may have written it: what is not JSON is shown as it is. */
+function parse(metadata: string): Metadata {
+  try {
+    return JSON.parse(metadata) as Metadata;
+  } catch {
+    return metadata;
+  }
+}
+

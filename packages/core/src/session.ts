@@ -1,0 +1,295 @@
+/**
+ * This process's session with one store at one TTL, shared by all its elections: opened when the first of them
+ * campaigns, proven every third of the TTL, opened anew when it ends, given up when the last of them is closed.
+ *
+ * A failed proof or a lost link ends nothing: it makes the terms `uncertain`, and proving goes on, with jitter,
+ * until one is acknowledged or the lease runs out. What an older session still says is ignored.
+ */
+
+import { bounded } from "./call.ts";
+import { Claims, type Claimant } from "./claims.ts";
+import type { Clock, Timer } from "./clock.ts";
+import { publish, type TroubleMessage } from "./diagnostics.ts";
+import { RefusedError } from "./errors.ts";
+import { Lease } from "./lease.ts";
+import type { Adapter, Proof, Session, SessionEvents } from "./port.ts";
+
+/** How a session came to an end. */
+type End =
+  /** Nobody needs it any more: ended in the store, in one step. */
+  | { readonly kind: "wanted" }
+  /** No proof was acknowledged in time. The store may still hold it; it is left to end there by itself. */
+  | { readonly kind: "expired" }
+  /** The store said so. */
+  | { readonly kind: "dead"; readonly reason: string };
+
+interface Open {
+  readonly session: Session;
+  readonly lease: Lease;
+  /** False from a failed proof or a lost link until the next acknowledged proof. */
+  certain: boolean;
+  /** When to prove next. */
+  proveAt: number;
+  end: End | null;
+}
+
+export class SharedSession {
+  readonly claims: Claims;
+  readonly #adapter: Adapter;
+  readonly #clock: Clock;
+  readonly #ttl: number;
+  /** The elections that may campaign; none left means that the session is to be ended. */
+  readonly #elections = new Set<object>();
+  #open: Open | null = null;
+  #life: Promise<void> | null = null;
+  #sleep: { timer: Timer; wake: () => void } | null = null;
+  #giveUp = new AbortController();
+  /** Until when the store may go on holding what an ended session held. */
+  #heldUntil = 0;
+  #background = false;
+  /** Whether the store has ever let us in. */
+  #opened = false;
+
+  constructor(adapter: Adapter, clock: Clock, ttl: number) {
+    this.#adapter = adapter;
+    this.#clock = clock;
+    this.#ttl = ttl;
+    this.claims = new Claims({
+      clock,
+      ttl,
+      address: adapter.address,
+      failed: (during, error) => {
+        this.#trouble(during, error);
+        if (this.#open !== null) this.#doubt(this.#open);
+      },
+      expired: () => this.#over({ kind: "expired" }),
+    });
+  }
+
+  /** An election is going to campaign. */
+  join(election: object): void {
+    this.#elections.add(election);
+  }
+
+  /** The election is closed. With the last one, the session ends; settles when it has, in bounded time. */
+  async leave(election: object): Promise<void> {
+    this.#elections.delete(election);
+    if (this.#elections.size > 0 || this.#life === null) return;
+    this.#giveUp.abort(new Error("no election needs the session any more"));
+    this.#over({ kind: "wanted" });
+    await this.#life;
+  }
+
+  claim(nonce: string, claimant: Claimant): void {
+    this.claims.claim(nonce, claimant);
+    if (this.#life !== null) return;
+    this.#life = this.#live();
+  }
+
+  /** The instant until which the store may still hold something of ours; 0 when it holds nothing. */
+  get heldUntil(): number {
+    return this.#open === null ? this.#heldUntil : this.#clock.now() + this.#open.session.ttlMs;
+  }
+
+  /** From now on the session does not keep the process alive. */
+  background(): void {
+    this.#background = true;
+    this.#sleep?.timer.unref();
+  }
+
+  async #live(): Promise<void> {
+    while (this.#elections.size > 0 && this.claims.size > 0) {
+      const open = await this.#begin();
+      if (open === null) continue;
+      this.claims.sessionOpened(open);
+      await this.#keep(open);
+      await this.#finish(open, open.end ?? { kind: "wanted" });
+    }
+    // In the same breath as the last look at the claims: the next claim finds that a life has to begin.
+    this.#life = null;
+  }
+
+  /** Opens a session, however long the store is away. `null`: it refused, or nobody wants one any more. */
+  async #begin(): Promise<Open | null> {
+    for (let attempt = 0; this.#elections.size > 0; attempt++) {
+      if (this.#giveUp.signal.aborted) this.#giveUp = new AbortController();
+      let opened: Open | null = null;
+      const nonce = this.#clock.nonce();
+      const events = this.#events(() => opened);
+      const sentAt = this.#clock.now();
+      try {
+        const session = await bounded(
+          this.#clock,
+          Math.max(1_000, this.#ttl / 2),
+          (call) => this.#adapter.open({ ttlMs: this.#ttl, nonce, events }, call),
+          { signal: this.#giveUp.signal, late: (late) => late.abandon() },
+        );
+        const lease = new Lease(sentAt, session.ttlMs, session.proofLagMs);
+        opened = { session, lease, certain: true, end: null, proveAt: sentAt + this.#period(session) };
+        this.#open = opened;
+        this.#opened = true;
+        this.#publish(session, "opened");
+        return opened;
+      } catch (error) {
+        if (this.#elections.size === 0) return null;
+        // A store that has never let us in will not; one that has and now refuses is having a fail-over.
+        if (error instanceof RefusedError && !this.#opened) {
+          this.claims.refuseAll(error);
+          return null;
+        }
+        this.#trouble("open", error);
+        const longest = Math.min(this.#ttl, 5_000, 50 * 2 ** Math.min(attempt, 10));
+        await this.#pause(longest * (0.5 + 0.5 * this.#clock.random()));
+      }
+    }
+    return null;
+  }
+
+  /** Proves the session until it is over. */
+  async #keep(open: Open): Promise<void> {
+    const { session, lease } = open;
+    let failures = 0;
+    while (open.end === null) {
+      const now = this.#clock.now();
+      if (now >= lease.validUntil) return this.#over({ kind: "expired" });
+      if (now < open.proveAt) {
+        await this.#pause(Math.min(open.proveAt, lease.validUntil) - now);
+        continue;
+      }
+      if (await this.#prove(open)) {
+        failures = 0;
+        open.proveAt = now + this.#period(session);
+      } else {
+        const longest = Math.min(session.ttlMs / 8, 20 * 2 ** Math.min(failures++, 10));
+        open.proveAt = this.#clock.now() + longest * (0.5 + 0.5 * this.#clock.random());
+      }
+    }
+  }
+
+  /** Every third of the TTL, so that two proofs may fail; a tenth earlier or later, so that processes do not march in step. */
+  #period(session: Session): number {
+    return (session.ttlMs / 3) * (0.9 + 0.2 * this.#clock.random());
+  }
+
+  /** One proof. It races the deadline: an answer that comes too late finds the session over. */
+  async #prove(open: Open): Promise<boolean> {
+    const { session, lease } = open;
+    const sentAt = this.#clock.now();
+    const limit = Math.min(Math.max(session.ttlMs / 6, 50), lease.validUntil - sentAt);
+    const held = new Map(this.claims.held);
+    let outcome: Proof["kind"] | "unknown" = "unknown";
+    let failure: unknown;
+    try {
+      const proof = await bounded(this.#clock, limit, (call) => session.prove(held, call));
+      outcome = proof.kind;
+      if (open.end === null) this.#hear(open, proof, sentAt);
+    } catch (error) {
+      failure = error;
+      if (open.end === null) {
+        this.#trouble("prove", error);
+        this.#doubt(open);
+      }
+    }
+    publish("proof", () => ({
+      store: this.#adapter.address,
+      session: session.id,
+      took: this.#clock.now() - sentAt,
+      outcome,
+      ...(failure === undefined ? {} : { error: failure }),
+    }));
+    return outcome === "alive";
+  }
+
+  #hear(open: Open, proof: Proof, sentAt: number): void {
+    if (proof.kind === "dead") return this.#over({ kind: "dead", reason: proof.reason });
+    // The lease may have run out while the answer was under way: then it is over, whatever the store says now.
+    if (this.#clock.now() >= open.lease.validUntil) return this.#over({ kind: "expired" });
+    open.lease.extend(sentAt, proof.ttlMs);
+    for (const claim of proof.lost) this.claims.lost(claim, "the store no longer has the record, or it is another's");
+    if (!open.certain) {
+      open.certain = true;
+      for (const claimant of this.claims.claimants()) claimant.proven(true);
+    }
+  }
+
+  #events(current: () => Open | null): SessionEvents {
+    const live = (react: (open: Open) => void): void => {
+      const open = current();
+      if (open !== null && open.end === null) react(open);
+    };
+    return {
+      hint: (election) => live(() => this.claims.hint(election)),
+      doubt: (cause) =>
+        live((open) => {
+          this.#trouble("prove", cause);
+          this.#doubt(open);
+        }),
+      lost: (claim, reason) => live(() => this.claims.lost(claim, reason)),
+      ended: (reason) => live(() => this.#over({ kind: "dead", reason })),
+    };
+  }
+
+  #doubt(open: Open): void {
+    if (!open.certain) return;
+    open.certain = false;
+    open.proveAt = this.#clock.now();
+    for (const claimant of this.claims.claimants()) claimant.proven(false);
+    this.#sleep?.wake();
+  }
+
+  #over(end: End): void {
+    const open = this.#open;
+    if (open !== null && open.end === null) {
+      open.end = end;
+      const held = this.claims.held.size > 0;
+      // While work may still run (it was told to stop just now), the store's own lease keeps others out.
+      this.#heldUntil = held && end.kind !== "dead" ? this.#clock.now() + open.session.ttlMs : 0;
+      this.claims.sessionEnded(end.kind === "dead" ? end.reason : `the session is over (${end.kind})`);
+    }
+    this.#sleep?.wake();
+  }
+
+  async #finish(open: Open, end: End): Promise<void> {
+    const { session } = open;
+    this.#open = null;
+    this.#publish(session, "ended", end.kind === "dead" ? end.reason : end.kind);
+    if (end.kind === "wanted") {
+      try {
+        await bounded(this.#clock, Math.min(this.#ttl / 2, 2_000), (call) => session.end(call));
+        this.#heldUntil = 0;
+        return;
+      } catch (error) {
+        this.#trouble("end", error);
+      }
+    }
+    session.abandon();
+  }
+
+  /** Sleeps until woken. */
+  async #pause(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const wake = (): void => {
+        this.#sleep?.timer.cancel();
+        this.#sleep = null;
+        resolve();
+      };
+      this.#sleep = { timer: this.#clock.timer(ms, wake), wake };
+      if (this.#background) this.#sleep.timer.unref();
+    });
+  }
+
+  #trouble(during: TroubleMessage["during"], error: unknown): void {
+    publish("trouble", () => ({ store: this.#adapter.address, during, error }));
+    for (const claimant of this.claims.claimants()) claimant.trouble(error);
+  }
+
+  #publish(session: Session, event: "opened" | "ended", reason?: string): void {
+    publish("session", () => ({
+      store: this.#adapter.address,
+      session: session.id,
+      ttl: session.ttlMs,
+      event,
+      ...(reason === undefined ? { warnings: session.warnings } : { reason }),
+    }));
+  }
+}
