@@ -2,7 +2,13 @@
 
 export { createBackend, type Backend } from "./backend.ts";
 export { machineClock, MachineClock, type Clock, type Timer } from "./clock.ts";
-export { ElectError, InvalidOptionError, RefusedError, TokenRegressionError, type ElectErrorCode } from "./errors.ts";
+export {
+  ElectError,
+  InvalidOptionError,
+  RefusedError,
+  TokenRegressionError,
+  type ElectErrorCode,
+} from "./errors.ts";
 export { MemoryAdapter, type MemoryOptions } from "./memory.ts";
 export type {
   Adapter,

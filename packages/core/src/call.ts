@@ -32,14 +32,16 @@ export async function bounded<T>(
     giveUp = (reason) => {
       waiting = false;
       controller.abort(reason);
-      reject(reason as Error);
+      // A user abort reason is passed on untouched, whatever it is.
+      // oxlint-disable-next-line typescript/prefer-promise-reject-errors
+      reject(reason);
     };
   });
   const timer = clock.timer(limit, () => giveUp(new TimedOut(limit)));
   const unlisten = onAbort(options.signal, giveUp);
   try {
     // `overdue` first: with an aborted signal the work is not even begun.
-    if (!waiting) return await overdue;
+    if (controller.signal.aborted) return await overdue;
     const answer = begin(work, { signal: controller.signal, timeoutMs: limit });
     void answer.then(
       (value) => void (waiting || options.late?.(value)),

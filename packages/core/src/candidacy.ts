@@ -9,11 +9,26 @@ import type { Claimant } from "./claims.ts";
 import type { Timer } from "./clock.ts";
 import { publish, type TermMessage } from "./diagnostics.ts";
 import type { Cancellation, CloseReport, Election, Remainder } from "./election.ts";
-import { initial, publicState, transition, type Effect, type Fact, type PublicState, type State } from "./election-state.ts";
+import {
+  initial,
+  publicState,
+  transition,
+  type Effect,
+  type Fact,
+  type PublicState,
+  type State,
+} from "./election-state.ts";
 import { BusyError, ClosedError, NotLeaderError } from "./errors.ts";
 import { Listeners, type ElectionEvents } from "./events.ts";
 import type { Lease } from "./lease.ts";
-import { observeLeader, readCandidates, readLeader, type Candidate, type Leader, type View } from "./observation.ts";
+import {
+  observeLeader,
+  readCandidates,
+  readLeader,
+  type Candidate,
+  type Leader,
+  type View,
+} from "./observation.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { CandidateRecord } from "./port.ts";
 import type { SharedSession } from "./session.ts";
@@ -74,7 +89,10 @@ export class Candidacy implements Election, Claimant, TermHost {
     return publicState(this.#state);
   }
 
-  on<Name extends keyof ElectionEvents>(name: Name, listener: (event: ElectionEvents[Name]) => void): () => void {
+  on<Name extends keyof ElectionEvents>(
+    name: Name,
+    listener: (event: ElectionEvents[Name]) => void,
+  ): () => void {
     return this.#listeners.on(name, listener);
   }
 
@@ -84,7 +102,10 @@ export class Candidacy implements Election, Claimant, TermHost {
     return this.#campaignOnce(signal);
   }
 
-  async run<Result>(work: (term: Term) => Promise<Result> | Result, { signal }: Cancellation = {}): Promise<Result> {
+  async run<Result>(
+    work: (term: Term) => Promise<Result> | Result,
+    { signal }: Cancellation = {},
+  ): Promise<Result> {
     signal?.throwIfAborted();
     if (this.#work !== null) throw this.#busy();
     for (;;) {
@@ -94,7 +115,7 @@ export class Candidacy implements Election, Claimant, TermHost {
       signal?.throwIfAborted();
       if (outcome.kind === "threw" && !isLossOf(term, outcome.error)) throw outcome.error;
       if (outcome.kind === "returned" && outcome.whileLeading) return outcome.result;
-      if (this.#closing !== null) throw this.#closedError();
+      if (this.#isClosed()) throw this.#closedError();
     }
   }
 
@@ -163,9 +184,10 @@ export class Candidacy implements Election, Claimant, TermHost {
   }
 
   async #campaignOnce(signal: AbortSignal | undefined): Promise<HeldTerm> {
-    if (this.#closing !== null || this.#inside.closed) throw this.#closedError();
+    if (this.#isClosed()) throw this.#closedError();
     await raceAbort(this.#givenBack(), signal);
-    if (this.#state.phase !== "idle") throw this.#closing === null ? this.#busy() : this.#closedError();
+    if (this.#isClosed()) throw this.#closedError();
+    if (this.#state.phase !== "idle") throw this.#busy();
     const { promise, resolve, reject } = Promise.withResolvers<Term>();
     this.#campaign = { resolve, reject };
     this.#session.join(this);
@@ -201,7 +223,8 @@ export class Candidacy implements Election, Claimant, TermHost {
 
   /** Settles when nothing of an earlier term or campaign is left to be given back. */
   async #givenBack(): Promise<void> {
-    while (this.#state.phase === "withdrawing" || this.#state.phase === "releasing") await this.#change.promise;
+    while (this.#state.phase === "withdrawing" || this.#state.phase === "releasing")
+      await this.#change.promise;
   }
 
   /**
@@ -225,13 +248,12 @@ export class Candidacy implements Election, Claimant, TermHost {
     this.#state = state;
     // Validity ends before anybody hears of it.
     for (const effect of effects) if (effect.kind === "lost") this.#term?.end(effect.reason);
-    for (const effect of effects) this.#effect(effect);
-    if (state.phase !== before.phase) {
-      this.#change.resolve();
-      this.#change = Promise.withResolvers();
-    }
     const [from, to] = [publicState(before), publicState(state)];
     if (from !== to) this.#listeners.emit("state", { from, to });
+    for (const effect of effects) this.#effect(effect);
+    if (state.phase === before.phase) return;
+    this.#change.resolve();
+    this.#change = Promise.withResolvers();
   }
 
   #effect(effect: Effect): void {
@@ -331,7 +353,7 @@ export class Candidacy implements Election, Claimant, TermHost {
   }
 
   async #whileOpen<T>(look: () => Promise<T>): Promise<T> {
-    if (this.#closing !== null || this.#inside.closed) throw this.#closedError();
+    if (this.#isClosed()) throw this.#closedError();
     return look();
   }
 
@@ -346,6 +368,10 @@ export class Candidacy implements Election, Claimant, TermHost {
     }));
   }
 
+  #isClosed(): boolean {
+    return this.#closing !== null || this.#inside.closed;
+  }
+
   #busy(): BusyError {
     return new BusyError(
       `Election "${this.name}" on ${this.address}: candidate ${this.id} is ${this.state} already. ` +
@@ -354,7 +380,9 @@ export class Candidacy implements Election, Claimant, TermHost {
   }
 
   #closedError(): ClosedError {
-    return new ClosedError(`Election "${this.name}" on ${this.address}: candidate ${this.id} is closed. Create a new one.`);
+    return new ClosedError(
+      `Election "${this.name}" on ${this.address}: candidate ${this.id} is closed. Create a new one.`,
+    );
   }
 }
 
@@ -362,7 +390,8 @@ export class Candidacy implements Election, Claimant, TermHost {
 function isLossOf(term: Term, error: unknown): boolean {
   if (!term.signal.aborted) return false;
   for (let depth = 0, link = error; depth < 8 && link instanceof Error; depth++, link = link.cause) {
-    if (link instanceof NotLeaderError || link === term.signal.reason || link.name === "AbortError") return true;
+    if (link instanceof NotLeaderError || link === term.signal.reason || link.name === "AbortError")
+      return true;
   }
   return false;
 }

@@ -50,6 +50,8 @@ interface Entry {
   unwanted: boolean;
   /** A hint came while the answer was under way, and may be newer than it. */
   hinted: boolean;
+  /** The store said that the record is gone while the answer that granted it may have been under way. */
+  shaken: boolean;
   retryAt: number;
   patience: { version: string; since: number; until: number } | null;
 }
@@ -107,7 +109,16 @@ export class Claims {
     let entry = this.#entries.get(nonce);
     if (entry === undefined) {
       const claim = { election: claimant.election, nonce };
-      entry = { claim, claimant, standing: "due", unwanted: false, hinted: false, retryAt: 0, patience: null };
+      entry = {
+        claim,
+        claimant,
+        standing: "due",
+        unwanted: false,
+        hinted: false,
+        shaken: false,
+        retryAt: 0,
+        patience: null,
+      };
       this.#entries.set(nonce, entry);
       const same = this.#byElection.get(claim.election);
       if (same === undefined) this.#byElection.set(claim.election, new Set([entry]));
@@ -146,6 +157,7 @@ export class Claims {
   /** The store said that this claim's record, or its place in the queue, is gone. */
   lost(claim: Claim, detail: string): void {
     const entry = this.#entries.get(claim.nonce);
+    if (entry?.standing === "asked") entry.shaken = true;
     if (entry === undefined || (entry.standing !== "granted" && entry.standing !== "waiting")) return;
     this.#stand(entry, "waiting");
     entry.claimant.recordLost(claim.nonce, detail);
@@ -164,7 +176,10 @@ export class Claims {
     this.#pause?.cancel();
     this.#pause = null;
     this.#working = false;
-    const before = [...this.#entries.values()].map((entry) => ({ entry, held: entry.standing === "granted" }));
+    const before = [...this.#entries.values()].map((entry) => ({
+      entry,
+      held: entry.standing === "granted",
+    }));
     for (const { entry, held } of before) {
       if (!held) this.#stand(entry, "due");
     }
@@ -191,7 +206,7 @@ export class Claims {
 
   async #workThrough(footing: Footing): Promise<void> {
     // What is claimed in one go (a thousand `campaign()` in a loop) goes to the store in one go.
-    await null;
+    await Promise.resolve();
     while (this.#footing === footing) {
       if (this.#host.clock.now() >= footing.lease.validUntil) return this.#host.expired();
       let ok: boolean;
@@ -257,7 +272,7 @@ export class Claims {
   #hear(footing: Footing, entry: Entry, answer: ClaimAnswer): void {
     switch (answer.kind) {
       case "granted":
-        return this.#hearGrant(footing, entry, answer.token);
+        return entry.shaken ? this.#stand(entry, "unclear") : this.#hearGrant(footing, entry, answer.token);
       case "held":
         return this.#hearHeld(footing, entry, answer);
       case "refused":
@@ -362,7 +377,7 @@ export class Claims {
     if (standing === "granted") this.held.set(claim.nonce, claim);
     else if (standing === "waiting") this.#waiting.set(claim.nonce, claim);
     else if (standing === "unclear") this.#unclear.add(entry);
-    else if (standing === "asked") entry.hinted = false;
+    else if (standing === "asked") entry.hinted = entry.shaken = false;
     else if (entry.unwanted) this.#unwanted.add(entry);
     else this.#due.add(entry);
   }

@@ -42,7 +42,10 @@ export async function connect(url: string): Promise<Backend> {
   if (source === undefined) {
     const known = ["memory:", ...Object.keys(sources)].join(" ");
     // The rest of the URL may hold a password.
-    throw new InvalidOptionError("url", `A store's URL begins with one of ${known} and not with "${scheme}".`);
+    throw new InvalidOptionError(
+      "url",
+      `A store's URL begins with one of ${known} and not with "${scheme}".`,
+    );
   }
   const adapter = await load(source);
   return adapter.fromUrl(url);

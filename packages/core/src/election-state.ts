@@ -147,7 +147,10 @@ function react(state: State, fact: Fact, now: number): Step {
 function reactIdle(state: State & { phase: "idle" }, fact: Fact): Step {
   switch (fact.kind) {
     case "campaign":
-      return { state: { phase: "campaigning", nonce: fact.nonce }, effects: [{ kind: "claim", nonce: fact.nonce }] };
+      return {
+        state: { phase: "campaigning", nonce: fact.nonce },
+        effects: [{ kind: "claim", nonce: fact.nonce }],
+      };
     case "close":
       return { state: { phase: "closed" }, effects: [{ kind: "closed" }] };
     default:
@@ -243,8 +246,10 @@ function reactDraining(state: State & { phase: "draining" }, fact: Fact): Step {
 }
 
 function reactToLoss(state: State & { phase: "leading" | "draining" }, fact: Fact): Step {
-  if (fact.kind === "record-lost" && fact.nonce === state.nonce) return lose(state, "record-lost", fact.detail);
-  if (fact.kind === "session-ended" && fact.lease === state.lease) return lose(state, "session-ended", fact.detail);
+  if (fact.kind === "record-lost" && fact.nonce === state.nonce)
+    return lose(state, "record-lost", fact.detail);
+  if (fact.kind === "session-ended" && fact.lease === state.lease)
+    return lose(state, "session-ended", fact.detail);
   return stay(state);
 }
 
@@ -266,7 +271,10 @@ function lose(state: State & { phase: "leading" | "draining" }, reason: LossReas
   const next = afterwards(state.phase === "draining" ? state.then : "idle");
   // The record may still stand (an expired lease that the store has not ended yet): nothing of it is kept.
   const giveBack: Effect = { kind: "release", nonce: state.nonce };
-  return { state: next.state, effects: [...stop, { kind: "lost", token: state.token, reason }, giveBack, ...next.effects] };
+  return {
+    state: next.state,
+    effects: [...stop, { kind: "lost", token: state.token, reason }, giveBack, ...next.effects],
+  };
 }
 
 function afterwards(then: Afterwards): Step {

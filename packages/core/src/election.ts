@@ -19,7 +19,10 @@ export interface Election {
   readonly id: string;
   readonly state: PublicState;
   /** Listens; the returned function stops listening. A listener that throws harms nothing. */
-  on<Name extends keyof ElectionEvents>(name: Name, listener: (event: ElectionEvents[Name]) => void): () => void;
+  on<Name extends keyof ElectionEvents>(
+    name: Name,
+    listener: (event: ElectionEvents[Name]) => void,
+  ): () => void;
   /**
    * Campaigns, and runs `work` while leader. When the term is lost, waits until `work` has settled (its
    * `term.signal` is aborted) and campaigns again. Resolves with what `work` returns while the term is its own,

@@ -24,7 +24,10 @@ export class Listeners {
     this.#election = election;
   }
 
-  on<Name extends keyof ElectionEvents>(name: Name, listener: (event: ElectionEvents[Name]) => void): () => void {
+  on<Name extends keyof ElectionEvents>(
+    name: Name,
+    listener: (event: ElectionEvents[Name]) => void,
+  ): () => void {
     const listeners = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, listeners);
     // Wrapped, so that the same function may listen twice and each unsubscribes itself.

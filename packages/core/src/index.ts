@@ -23,7 +23,13 @@ export type {
   TermMessage,
   TroubleMessage,
 } from "./diagnostics.ts";
-export { createElection, type Cancellation, type CloseReport, type Election, type Remainder } from "./election.ts";
+export {
+  createElection,
+  type Cancellation,
+  type CloseReport,
+  type Election,
+  type Remainder,
+} from "./election.ts";
 export type { LossReason, PublicState } from "./election-state.ts";
 export {
   AdapterMissingError,

@@ -1,7 +1,16 @@
 /** The state behind `memory()`: sessions with leases, elections with a holder and a queue. Each method is one step. */
 
 import type { Clock } from "./clock.ts";
-import type { Call, CandidateRecord, Claim, ClaimAnswer, ClaimRequest, Proof, Session, SessionEvents } from "./port.ts";
+import type {
+  Call,
+  CandidateRecord,
+  Claim,
+  ClaimAnswer,
+  ClaimRequest,
+  Proof,
+  Session,
+  SessionEvents,
+} from "./port.ts";
 
 interface Member {
   readonly session: string;
@@ -60,8 +69,10 @@ export class MemoryStore {
   claim(session: string, { election, nonce, candidate }: ClaimRequest): ClaimAnswer {
     const record = this.#election(election);
     const holder = this.holder(election);
-    if (holder?.nonce === nonce && holder.session === session) return { kind: "granted", token: holder.token };
-    if (!record.queue.some((member) => member.nonce === nonce)) record.queue.push({ session, nonce, candidate });
+    if (holder?.nonce === nonce && holder.session === session)
+      return { kind: "granted", token: holder.token };
+    if (!record.queue.some((member) => member.nonce === nonce))
+      record.queue.push({ session, nonce, candidate });
     record.queue = record.queue.filter((member) => this.alive(member.session));
     if (holder === null && record.queue[0]?.nonce === nonce) {
       const [, ...rest] = record.queue;
@@ -144,7 +155,8 @@ export class MemoryStore {
 
   #election(name: string): ElectionRecord {
     let election = this.#elections.get(name);
-    if (election === undefined) this.#elections.set(name, (election = { holder: null, queue: [], watchers: new Set() }));
+    if (election === undefined)
+      this.#elections.set(name, (election = { holder: null, queue: [], watchers: new Set() }));
     return election;
   }
 }
@@ -170,7 +182,8 @@ export class MemorySession implements Session {
   }
 
   async prove(held: ReadonlyMap<string, Claim>): Promise<Proof> {
-    if (!this.#store.prove(this.id)) return { kind: "dead", reason: "the lease ran out or the session was ended" };
+    if (!this.#store.prove(this.id))
+      return { kind: "dead", reason: "the lease ran out or the session was ended" };
     const lost = [...held.values()].filter((claim) => !this.#store.holds(this.id, claim));
     return { kind: "alive", ttlMs: this.ttlMs, covers: "all", lost };
   }

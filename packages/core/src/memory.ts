@@ -7,7 +7,15 @@ import { createBackend, type Backend } from "./backend.ts";
 import { machineClock, type Clock } from "./clock.ts";
 import { InvalidOptionError } from "./errors.ts";
 import { MemorySession, MemoryStore } from "./memory-store.ts";
-import type { Adapter, CandidateRecord, Capabilities, LeaderRecord, OpenRequest, Session, Watch } from "./port.ts";
+import type {
+  Adapter,
+  CandidateRecord,
+  Capabilities,
+  LeaderRecord,
+  OpenRequest,
+  Session,
+  Watch,
+} from "./port.ts";
 
 export interface MemoryOptions {
   /** Backends of one name share one store, within this process. @default a store of its own */
@@ -26,7 +34,10 @@ export function memory(options: MemoryOptions = {}): Backend {
 export function memoryFromUrl(url: string): Backend {
   const name = url.slice("memory:".length);
   if (name.includes("?") || name.startsWith("/")) {
-    throw new InvalidOptionError("url", `"${url}" is not a memory URL: write "memory:" or "memory:some-name".`);
+    throw new InvalidOptionError(
+      "url",
+      `"${url}" is not a memory URL: write "memory:" or "memory:some-name".`,
+    );
   }
   return memory(name === "" ? {} : { name: decodeURIComponent(name) });
 }
@@ -39,7 +50,12 @@ const capabilities: Capabilities = {
   stopped: { ttls: 1, plusMs: 300 },
   order: "fifo",
   maxTtlMs: 24 * 60 * 60 * 1000,
-  limits: [{ promise: 4, sentence: "Tokens rise for as long as the process lives, and begin again with the next one." }],
+  limits: [
+    {
+      promise: 4,
+      sentence: "Tokens rise for as long as the process lives, and begin again with the next one.",
+    },
+  ],
 };
 
 export class MemoryAdapter implements Adapter {

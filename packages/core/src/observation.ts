@@ -34,7 +34,9 @@ export async function readLeader(view: View, signal: AbortSignal | undefined): P
 }
 
 export async function readCandidates(view: View, signal: AbortSignal | undefined): Promise<Candidate[]> {
-  const records = await ask(view, "the candidates", signal, (call) => view.adapter.candidates(view.election, call));
+  const records = await ask(view, "the candidates", signal, (call) =>
+    view.adapter.candidates(view.election, call),
+  );
   return records.map(candidate);
 }
 
@@ -50,36 +52,50 @@ export async function* observeLeader(
 ): AsyncGenerator<Leader | null, void, undefined> {
   const { adapter, clock, election } = view;
   const stop = new AbortController();
-  const unlisten = [onAbort(signal, (reason) => stop.abort(reason)), onAbort(closed, (reason) => stop.abort(reason))];
+  const unlisten = [
+    onAbort(signal, (reason) => stop.abort(reason)),
+    onAbort(closed, (reason) => stop.abort(reason)),
+  ];
   const changes = new Changes(clock, stop.signal);
   let watch: Watch | null = null;
-  let last: { seen: Leader | null } | null = null;
+  let last: Leader | null | undefined;
+  let highest = 0n;
   let failures = 0;
   try {
-    while (!stop.signal.aborted) {
+    while (!changes.stopped()) {
       try {
         // First watch, then read: what changes in between is read again.
-        watch ??= await bounded(clock, lookLimit, (call) => adapter.watch(election, () => changes.came(), call), {
-          signal: stop.signal,
-          late: (late) => late.close(),
-        });
+        watch ??= await bounded(
+          clock,
+          lookLimit,
+          (call) => adapter.watch(election, () => changes.came(), call),
+          {
+            signal: stop.signal,
+            late: (late) => late.close(),
+          },
+        );
         changes.seen();
-        const record = await bounded(clock, lookLimit, (call) => adapter.read(election, call), { signal: stop.signal });
+        const record = await bounded(clock, lookLimit, (call) => adapter.read(election, call), {
+          signal: stop.signal,
+        });
         const seen = record === null ? null : leader(record);
         failures = 0;
         // A stale answer about an older term is not news.
-        const stale = seen !== null && last?.seen != null && seen.token < last.seen.token;
-        if (!stale && (last === null || seen?.token !== last.seen?.token || seen?.id !== last.seen?.id)) {
-          last = { seen };
+        const stale = seen !== null && seen.token < highest;
+        if (!stale && (last === undefined || seen?.token !== last?.token || seen?.id !== last?.id)) {
+          last = seen;
+          highest = seen?.token ?? highest;
           yield seen;
         }
         await changes.next(watch.pollMs * (0.9 + 0.2 * clock.random()));
       } catch (error) {
-        if (stop.signal.aborted) break;
+        if (changes.stopped()) break;
         publish("trouble", () => ({ store: adapter.address, during: "observe", error }));
         watch?.close();
         watch = null;
-        await changes.next(Math.min(5_000, 50 * 2 ** Math.min(failures++, 10)) * (0.5 + 0.5 * clock.random()));
+        await changes.next(
+          Math.min(5_000, 50 * 2 ** Math.min(failures++, 10)) * (0.5 + 0.5 * clock.random()),
+        );
       }
     }
     signal?.throwIfAborted();
@@ -108,6 +124,10 @@ class Changes {
 
   seen(): void {
     this.#changed = false;
+  }
+
+  stopped(): boolean {
+    return this.#stop.aborted;
   }
 
   async next(atMostMs: number): Promise<void> {
@@ -160,4 +180,3 @@ function parse(metadata: string): Metadata {
     return metadata;
   }
 }
-

@@ -4,7 +4,13 @@ import type { Backend } from "./backend.ts";
 import { InvalidOptionError } from "./errors.ts";
 
 /** A value that survives JSON: what others may read about a candidate. */
-export type Metadata = null | boolean | number | string | readonly Metadata[] | { readonly [key: string]: Metadata };
+export type Metadata =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly Metadata[]
+  | { readonly [key: string]: Metadata };
 
 export interface ElectionOptions {
   /** Where to elect: from `connect(url)`, `memory()`, `sqlite()`, `redis()`… */
@@ -61,7 +67,10 @@ export function resolveOptions(options: ElectionOptions, maxTtl: number): Resolv
   checkName("name", name);
   if (id !== undefined) checkName("id", id);
   if (!Number.isFinite(ttl) || ttl < shortestTtl) {
-    throw new InvalidOptionError("ttl", `Election "${name}": ttl is ${ttl}; it must be ${shortestTtl} ms or more.`);
+    throw new InvalidOptionError(
+      "ttl",
+      `Election "${name}": ttl is ${ttl}; it must be ${shortestTtl} ms or more.`,
+    );
   }
   if (ttl > maxTtl) {
     throw new InvalidOptionError(
@@ -91,12 +100,18 @@ export function checkName(option: "name" | "id", name: unknown): asserts name is
   }
   const bytes = Buffer.byteLength(name);
   if (bytes > nameLimit) {
-    throw new InvalidOptionError(option, `The election's ${option} has ${bytes} bytes; it may have ${nameLimit}.`);
+    throw new InvalidOptionError(
+      option,
+      `The election's ${option} has ${bytes} bytes; it may have ${nameLimit}.`,
+    );
   }
   // oxlint-disable-next-line no-control-regex -- finding them is the point
   if (/[\u0000-\u001f\u007f]/.test(name) || !name.isWellFormed()) {
     const shown = JSON.stringify(name);
-    throw new InvalidOptionError(option, `The election's ${option} ${shown} has control characters or half a surrogate pair.`);
+    throw new InvalidOptionError(
+      option,
+      `The election's ${option} ${shown} has control characters or half a surrogate pair.`,
+    );
   }
 }
 
@@ -105,7 +120,9 @@ function serialise(name: string, metadata: Metadata): string {
   try {
     json = JSON.stringify(metadata);
   } catch (cause) {
-    throw new InvalidOptionError("metadata", `Election "${name}": metadata cannot be written as JSON.`, { cause });
+    throw new InvalidOptionError("metadata", `Election "${name}": metadata cannot be written as JSON.`, {
+      cause,
+    });
   }
   // A function, a symbol and undefined have no JSON; the types say so, JavaScript does not.
   if ((json as string | undefined) === undefined) {

@@ -14,7 +14,7 @@ export function highestSeen(store: string, election: string): bigint | null {
 /** Somebody leads with this token. */
 export function sawToken(store: string, election: string, token: bigint): void {
   let elections = highest.get(store);
-  if (elections === undefined) highest.set(store, (elections = new Map()));
+  if (elections === undefined) highest.set(store, (elections = new Map<string, bigint>()));
   const before = elections.get(election);
   if (before === undefined || token > before) elections.set(election, token);
 }
