@@ -112,8 +112,8 @@ export class Candidacy implements Election, Claimant, TermHost {
       const term = await this.#campaignOnce(signal);
       const outcome = await this.#runTerm(term, work, signal);
       await this.#givenBack();
-      signal?.throwIfAborted();
       if (outcome.kind === "threw" && !isLossOf(term, outcome.error)) throw outcome.error;
+      signal?.throwIfAborted();
       if (outcome.kind === "returned" && outcome.whileLeading) return outcome.result;
       if (this.#isClosed()) throw this.#closedError();
     }
@@ -205,7 +205,11 @@ export class Candidacy implements Election, Claimant, TermHost {
     work: (term: Term) => Promise<Result> | Result,
     signal: AbortSignal | undefined,
   ): Promise<Outcome<Result>> {
-    const running = (async () => work(term))();
+    // Known to be running before its first statement runs.
+    const running = Promise.resolve().then(() => {
+      term.signal.throwIfAborted();
+      return work(term);
+    });
     this.#work = running;
     const unlisten = onAbort(signal, () => this.#dispatch({ kind: "end", reason: "aborted" }));
     try {

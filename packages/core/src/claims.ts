@@ -16,7 +16,7 @@ import type { Clock, Timer } from "./clock.ts";
 import { TokenRegressionError } from "./errors.ts";
 import { patienceFor, type Lease } from "./lease.ts";
 import type { CandidateRecord, Claim, ClaimAnswer, ClaimRequest, Session } from "./port.ts";
-import { highestSeen, sawToken } from "./tokens.ts";
+import { regression, sawToken } from "./tokens.ts";
 
 /** What a candidate hears of its claim. */
 export interface Claimant {
@@ -287,8 +287,8 @@ export class Claims {
     const { election, nonce } = entry.claim;
     this.#stand(entry, "granted");
     if (entry.unwanted) return void this.#unwanted.add(entry);
-    const highest = highestSeen(footing.session.store, election);
-    if (highest !== null && token <= highest) {
+    const highest = regression(footing.session.store, election, token);
+    if (highest !== null) {
       entry.unwanted = true;
       this.#unwanted.add(entry);
       const error = new TokenRegressionError(
@@ -300,7 +300,6 @@ export class Claims {
       );
       return entry.claimant.refused(nonce, error);
     }
-    sawToken(footing.session.store, election, token);
     entry.claimant.granted(nonce, token, footing.lease);
   }
 

@@ -50,6 +50,8 @@ export type State =
   | { readonly phase: "releasing"; readonly nonce: string; readonly token: bigint; readonly then: Afterwards }
   | { readonly phase: "closed" };
 
+type Holding = State & { readonly phase: "leading" | "draining" };
+
 export type Fact =
   | { readonly kind: "campaign"; readonly nonce: string }
   | { readonly kind: "granted"; readonly nonce: string; readonly token: bigint; readonly lease: Validity }
@@ -198,59 +200,37 @@ function reactCampaigning(state: State & { phase: "campaigning" }, fact: Fact, n
 
 function reactLeading(state: State & { phase: "leading" }, fact: Fact): Step {
   switch (fact.kind) {
-    case "doubt":
-      return stay({ ...state, certain: false });
-    case "certain":
-      return stay({ ...state, certain: true });
     case "end":
       return drain(state, fact.reason, "idle");
     case "close":
       return drain(state, "closed", "closed");
-    case "work-done": {
-      const { nonce, token } = state;
-      return {
-        state: { phase: "releasing", nonce, token, then: "idle" },
-        effects: [
-          { kind: "stop", reason: "resigned", detail: "the term was resigned" },
-          { kind: "lost", token, reason: "resigned" },
-          { kind: "release", nonce },
-        ],
-      };
-    }
     default:
-      return reactToLoss(state, fact);
+      return reactHolding(state, fact);
   }
 }
 
 function reactDraining(state: State & { phase: "draining" }, fact: Fact): Step {
-  switch (fact.kind) {
-    case "doubt":
-      return stay({ ...state, certain: false });
-    case "certain":
-      return stay({ ...state, certain: true });
-    case "close":
-      return stay({ ...state, then: "closed" });
-    case "work-done": {
-      const { nonce, token, reason, then } = state;
-      return {
-        state: { phase: "releasing", nonce, token, then },
-        effects: [
-          { kind: "lost", token, reason },
-          { kind: "release", nonce },
-        ],
-      };
-    }
-    default:
-      return reactToLoss(state, fact);
-  }
+  return fact.kind === "close" ? stay({ ...state, then: "closed" }) : reactHolding(state, fact);
 }
 
-function reactToLoss(state: State & { phase: "leading" | "draining" }, fact: Fact): Step {
-  if (fact.kind === "record-lost" && fact.nonce === state.nonce)
-    return lose(state, "record-lost", fact.detail);
-  if (fact.kind === "session-ended" && fact.lease === state.lease)
-    return lose(state, "session-ended", fact.detail);
-  return stay(state);
+function reactHolding(state: Holding, fact: Fact): Step {
+  switch (fact.kind) {
+    case "doubt":
+    case "certain":
+      return stay({ ...state, certain: fact.kind === "certain" });
+    case "work-done": {
+      const reason = state.phase === "draining" ? state.reason : "resigned";
+      const { nonce, token } = state;
+      const over = end(state, reason, "the term was resigned");
+      return { state: { phase: "releasing", nonce, token, then: thenOf(state) }, effects: over };
+    }
+    case "record-lost":
+      return fact.nonce === state.nonce ? lose(state, "record-lost", fact.detail) : stay(state);
+    case "session-ended":
+      return fact.lease === state.lease ? lose(state, "session-ended", fact.detail) : stay(state);
+    default:
+      return stay(state);
+  }
 }
 
 function reactGivingBack(state: State & { phase: "withdrawing" | "releasing" }, fact: Fact): Step {
@@ -266,15 +246,24 @@ function drain(state: State & { phase: "leading" }, reason: LossReason, then: Af
   };
 }
 
-function lose(state: State & { phase: "leading" | "draining" }, reason: LossReason, detail: string): Step {
-  const stop: Effect[] = state.phase === "leading" ? [{ kind: "stop", reason, detail }] : [];
-  const next = afterwards(state.phase === "draining" ? state.then : "idle");
+function lose(state: Holding, reason: LossReason, detail: string): Step {
   // The record may still stand (an expired lease that the store has not ended yet): nothing of it is kept.
-  const giveBack: Effect = { kind: "release", nonce: state.nonce };
-  return {
-    state: next.state,
-    effects: [...stop, { kind: "lost", token: state.token, reason }, giveBack, ...next.effects],
-  };
+  const over = end(state, reason, detail);
+  const next = afterwards(thenOf(state));
+  return { state: next.state, effects: [...over, ...next.effects] };
+}
+
+/** The end of a term, always in this order: stop, say so, give back. */
+function end(state: Holding, reason: LossReason, detail: string): readonly Effect[] {
+  const lost: Effect[] = [
+    { kind: "lost", token: state.token, reason },
+    { kind: "release", nonce: state.nonce },
+  ];
+  return state.phase === "leading" ? [{ kind: "stop", reason, detail }, ...lost] : lost;
+}
+
+function thenOf(state: Holding): Afterwards {
+  return state.phase === "draining" ? state.then : "idle";
 }
 
 function afterwards(then: Afterwards): Step {

@@ -24,7 +24,7 @@ export type ElectErrorCode =
 export abstract class ElectError extends Error {
   abstract readonly code: ElectErrorCode;
 
-  protected constructor(message: string, options?: ErrorOptions) {
+  constructor(message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = new.target.name;
     Object.defineProperty(this, brand, { value: true });
@@ -83,10 +83,6 @@ export class RefusedError extends ElectError {
 export class UnreachableError extends ElectError {
   static readonly code = "ELECT_UNREACHABLE";
   readonly code = "ELECT_UNREACHABLE";
-
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
-  }
 }
 
 /** `ELECT_NOT_LEADER`: the term is over, or cannot be shown to last. Also the reason of an ended term's `signal`. */
@@ -127,18 +123,10 @@ export class TokenRegressionError extends ElectError {
 export class BusyError extends ElectError {
   static readonly code = "ELECT_BUSY";
   readonly code = "ELECT_BUSY";
-
-  constructor(message: string) {
-    super(message);
-  }
 }
 
 /** `ELECT_CLOSED`: the election or its backend was closed. */
 export class ClosedError extends ElectError {
   static readonly code = "ELECT_CLOSED";
   readonly code = "ELECT_CLOSED";
-
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
-  }
 }

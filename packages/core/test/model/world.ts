@@ -299,7 +299,7 @@ const moves: readonly Move[] = [
   (world, candidate) => world.prove(candidate),
   (world, candidate) => world.prove(candidate),
   (world) => world.advance(50),
-  (world) => world.advance(300),
+  (world, _, byte) => world.advance(byte % 2 === 0 ? 300 : 700),
   (world, _, byte) => world.advance(byte % 2 === 0 ? 900 : 1_100),
   (world, candidate) => world.keepSession(candidate, "expired"),
   (world, candidate) => world.keepSession(candidate, "expired"),
