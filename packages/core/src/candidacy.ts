@@ -20,7 +20,6 @@ import {
 } from "./election-state.ts";
 import { BusyError, ClosedError, NotLeaderError } from "./errors.ts";
 import { Listeners, type ElectionEvents } from "./events.ts";
-import type { Lease } from "./lease.ts";
 import {
   observeLeader,
   readCandidates,
@@ -56,7 +55,7 @@ export class Candidacy implements Election, Claimant, TermHost {
   readonly #closed = new AbortController();
   readonly #facts: Fact[] = [];
   #state: State = initial;
-  #dispatching = false;
+  #telling = false;
   #term: HeldTerm | null = null;
   #campaign: { resolve: (term: Term) => void; reject: (reason: unknown) => void } | null = null;
   /** Settles with the function that `run()` runs; null when none runs. */
@@ -91,7 +90,7 @@ export class Candidacy implements Election, Claimant, TermHost {
 
   on<Name extends keyof ElectionEvents>(
     name: Name,
-    listener: (event: ElectionEvents[Name]) => void,
+    listener: (event: ElectionEvents[Name]) => unknown,
   ): () => void {
     return this.#listeners.on(name, listener);
   }
@@ -140,46 +139,33 @@ export class Candidacy implements Election, Claimant, TermHost {
     await this.close();
   }
 
-  // What the claims report.
-
-  granted(nonce: string, token: bigint, lease: Lease): void {
-    this.#dispatch({ kind: "granted", nonce, token, lease });
-  }
-
-  refused(nonce: string, error: Error): void {
-    this.#dispatch({ kind: "refused", nonce, error });
-  }
-
-  released(nonce: string): void {
-    this.#dispatch({ kind: "released", nonce });
-  }
-
-  recordLost(nonce: string, detail: string): void {
-    this.#dispatch({ kind: "record-lost", nonce, detail });
-  }
-
-  sessionEnded(lease: Lease, detail: string): void {
-    this.#dispatch({ kind: "session-ended", lease, detail });
-  }
-
-  proven(certain: boolean): void {
-    this.#dispatch({ kind: certain ? "certain" : "doubt" });
+  /**
+   * Facts are taken one at a time, in the order in which they came: what a listener does (resign, close) is
+   * a fact of its own and waits until the effects of the one before are done.
+   */
+  tell(fact: Fact): void {
+    this.#facts.push(fact);
+    if (this.#telling) return;
+    this.#telling = true;
+    try {
+      for (let next = this.#facts.shift(); next !== undefined; next = this.#facts.shift()) this.#take(next);
+    } finally {
+      this.#telling = false;
+    }
   }
 
   trouble(error: unknown): void {
     this.#listeners.emit("trouble", { error });
   }
 
-  // What the term asks for.
-
   noticeExpiry(): void {
-    this.#dispatch({ kind: "look" });
+    this.tell({ kind: "look" });
   }
 
   async resign(term: HeldTerm): Promise<void> {
     if (this.#term !== term) return this.#work === null ? this.#givenBack() : undefined;
-    if (this.#work !== null) return this.#dispatch({ kind: "end", reason: "resigned" });
-    this.#dispatch({ kind: "work-done" });
+    if (this.#work !== null) return this.tell({ kind: "end", reason: "resigned" });
+    this.tell({ kind: "work-done" });
     await this.#givenBack();
   }
 
@@ -191,8 +177,8 @@ export class Candidacy implements Election, Claimant, TermHost {
     const { promise, resolve, reject } = Promise.withResolvers<Term>();
     this.#campaign = { resolve, reject };
     this.#session.join(this);
-    this.#dispatch({ kind: "campaign", nonce: this.clock.nonce() });
-    const unlisten = onAbort(signal, (reason) => this.#dispatch({ kind: "abandon", reason }));
+    this.tell({ kind: "campaign", nonce: this.clock.nonce() });
+    const unlisten = onAbort(signal, (reason) => this.tell({ kind: "abandon", reason }));
     try {
       return (await promise) as HeldTerm;
     } finally {
@@ -211,7 +197,7 @@ export class Candidacy implements Election, Claimant, TermHost {
       return work(term);
     });
     this.#work = running;
-    const unlisten = onAbort(signal, () => this.#dispatch({ kind: "end", reason: "aborted" }));
+    const unlisten = onAbort(signal, () => this.tell({ kind: "end", reason: "aborted" }));
     try {
       const result = await running;
       return { kind: "returned", result, whileLeading: term.isValid() && this.#closing === null };
@@ -221,7 +207,7 @@ export class Candidacy implements Election, Claimant, TermHost {
       unlisten();
       this.#work = null;
       this.#drain?.cancel();
-      if (this.#term === term) this.#dispatch({ kind: "work-done" });
+      if (this.#term === term) this.tell({ kind: "work-done" });
     }
   }
 
@@ -229,21 +215,6 @@ export class Candidacy implements Election, Claimant, TermHost {
   async #givenBack(): Promise<void> {
     while (this.#state.phase === "withdrawing" || this.#state.phase === "releasing")
       await this.#change.promise;
-  }
-
-  /**
-   * Facts are taken one at a time, in the order in which they came: what a listener does (resign, close) is
-   * a fact of its own and waits until the effects of the one before are done.
-   */
-  #dispatch(fact: Fact): void {
-    this.#facts.push(fact);
-    if (this.#dispatching) return;
-    this.#dispatching = true;
-    try {
-      for (let next = this.#facts.shift(); next !== undefined; next = this.#facts.shift()) this.#take(next);
-    } finally {
-      this.#dispatching = false;
-    }
   }
 
   #take(fact: Fact): void {
@@ -316,7 +287,7 @@ export class Candidacy implements Election, Claimant, TermHost {
 
   async #close(): Promise<CloseReport> {
     this.#closed.abort(this.#closedError());
-    this.#dispatch({ kind: "close", error: this.#closedError() });
+    this.tell({ kind: "close", reason: this.#closedError() });
     await this.#within(this.#options.drainTimeout, this.#stopped());
     if (this.#state.phase === "draining") {
       // The term stays held, and proven, until its work ends; but the process need not stay for it.
@@ -378,15 +349,16 @@ export class Candidacy implements Election, Claimant, TermHost {
 
   #busy(): BusyError {
     return new BusyError(
-      `Election "${this.name}" on ${this.address}: candidate ${this.id} is ${this.state} already. ` +
-        `One Election is one candidate: resign first, or create another.`,
+      `${this.#who()} is ${this.state} already. One Election is one candidate: resign first, or create another.`,
     );
   }
 
   #closedError(): ClosedError {
-    return new ClosedError(
-      `Election "${this.name}" on ${this.address}: candidate ${this.id} is closed. Create a new one.`,
-    );
+    return new ClosedError(`${this.#who()} is closed. Create a new one.`);
+  }
+
+  #who(): string {
+    return `Election "${this.name}" on ${this.address}: candidate ${this.id}`;
   }
 }
 

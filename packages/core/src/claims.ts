@@ -13,7 +13,9 @@
 
 import { bounded } from "./call.ts";
 import type { Clock, Timer } from "./clock.ts";
+import type { Fact } from "./election-state.ts";
 import { TokenRegressionError } from "./errors.ts";
+import { about, backOff } from "./jitter.ts";
 import { patienceFor, type Lease } from "./lease.ts";
 import type { CandidateRecord, Claim, ClaimAnswer, ClaimRequest, Session } from "./port.ts";
 import { regression, sawToken } from "./tokens.ts";
@@ -22,12 +24,7 @@ import { regression, sawToken } from "./tokens.ts";
 export interface Claimant {
   readonly election: string;
   readonly candidate: CandidateRecord;
-  granted(nonce: string, token: bigint, lease: Lease): void;
-  refused(nonce: string, error: Error): void;
-  released(nonce: string): void;
-  recordLost(nonce: string, detail: string): void;
-  sessionEnded(lease: Lease, detail: string): void;
-  proven(certain: boolean): void;
+  tell(fact: Fact): void;
   trouble(error: unknown): void;
 }
 
@@ -160,7 +157,7 @@ export class Claims {
     if (entry?.standing === "asked") entry.shaken = true;
     if (entry === undefined || (entry.standing !== "granted" && entry.standing !== "waiting")) return;
     this.#stand(entry, "waiting");
-    entry.claimant.recordLost(claim.nonce, detail);
+    entry.claimant.tell({ kind: "record-lost", nonce: claim.nonce, detail });
   }
 
   sessionOpened(footing: Footing): void {
@@ -184,7 +181,9 @@ export class Claims {
       if (!held) this.#stand(entry, "due");
     }
     for (const { entry, held } of before) {
-      if (held && ended !== null) entry.claimant.sessionEnded(ended.lease, detail);
+      if (held && ended !== null) {
+        entry.claimant.tell({ kind: "session-ended", lease: ended.lease, detail });
+      }
       if (held || entry.unwanted) this.#forget(entry);
     }
   }
@@ -192,7 +191,7 @@ export class Claims {
   /** No session is to be had until somebody changes something. */
   refuseAll(error: Error): void {
     for (const entry of [...this.#entries.values()]) {
-      if (!entry.unwanted) entry.claimant.refused(entry.claim.nonce, error);
+      this.#refuse(entry, error);
       this.#forget(entry);
     }
   }
@@ -276,7 +275,7 @@ export class Claims {
       case "held":
         return this.#hearHeld(footing, entry, answer);
       case "refused":
-        if (!entry.unwanted) entry.claimant.refused(entry.claim.nonce, answer.error);
+        this.#refuse(entry, answer.error);
         return this.#forget(entry);
       case "unknown":
         this.#stand(entry, "unclear");
@@ -294,19 +293,18 @@ export class Claims {
       const error = new TokenRegressionError(
         token,
         highest,
-        `The store ${this.#host.address} minted token ${token} for election "${election}", but ${highest} was seen there ` +
-          `before: it was restored from a backup or lost data. Leading would put newer work at risk. Raise the ` +
-          `"generation" option of every candidate, or let the store's counter pass ${highest}.`,
+        `Election "${election}" on ${this.#host.address}: the store minted token ${token} after ${highest}. It lost data, or was ` +
+          `restored from a backup. Raise the "generation" option of every candidate, or let its counter pass ${highest}.`,
       );
-      return entry.claimant.refused(nonce, error);
+      return entry.claimant.tell({ kind: "refused", nonce, error });
     }
-    entry.claimant.granted(nonce, token, footing.lease);
+    entry.claimant.tell({ kind: "granted", nonce, token, lease: footing.lease });
   }
 
   #hearHeld(footing: Footing, entry: Entry, answer: ClaimAnswer & { kind: "held" }): void {
     const now = this.#host.clock.now();
     if (answer.by !== null) sawToken(footing.session.store, entry.claim.election, answer.by.token);
-    entry.retryAt = now + (answer.retryInMs ?? this.#host.ttl * (0.9 + 0.2 * this.#host.clock.random()));
+    entry.retryAt = now + (answer.retryInMs ?? about(this.#host.clock, this.#host.ttl));
     if (answer.patience === null) entry.patience = null;
     else {
       const { version, leaseMs } = answer.patience;
@@ -357,8 +355,7 @@ export class Claims {
   /** After a failure: a little longer each time, never in step with others. */
   #rest(): void {
     const { clock, ttl } = this.#host;
-    const longest = Math.min(ttl / 6, 20 * 2 ** Math.min(this.#failures, 10));
-    this.#pause = clock.timer(longest * (0.5 + 0.5 * clock.random()), () => {
+    this.#pause = clock.timer(backOff(clock, this.#failures, ttl / 6), () => {
       this.#pause = null;
       this.#work();
     });
@@ -367,6 +364,10 @@ export class Claims {
   #call<T>(footing: Footing, work: Parameters<typeof bounded<T>>[2]): Promise<T> {
     const { clock, ttl } = this.#host;
     return bounded(clock, Math.min(ttl / 3, footing.lease.validUntil - clock.now()), work);
+  }
+
+  #refuse(entry: Entry, error: Error): void {
+    if (!entry.unwanted) entry.claimant.tell({ kind: "refused", nonce: entry.claim.nonce, error });
   }
 
   #stand(entry: Entry, standing: Standing): void {
@@ -402,7 +403,7 @@ export class Claims {
       this.#pollTimer?.cancel();
       this.#pollTimer = null;
     }
-    entry.claimant.released(nonce);
+    entry.claimant.tell({ kind: "released", nonce });
   }
 }
 

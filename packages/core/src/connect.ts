@@ -8,22 +8,17 @@ import type { Backend } from "./backend.ts";
 import { AdapterMissingError, ElectError, InvalidOptionError } from "./errors.ts";
 import { memoryFromUrl } from "./memory.ts";
 
-interface Source {
-  readonly package: string;
-  /** What to install with it. */
-  readonly driver: string | null;
-}
-
-const sources: Readonly<Record<string, Source>> = {
-  "sqlite:": { package: "@elect/sqlite", driver: null },
-  "zookeeper:": { package: "@elect/zookeeper", driver: "node-zookeeper-client" },
-  "etcd:": { package: "@elect/etcd", driver: "etcd3" },
-  "etcds:": { package: "@elect/etcd", driver: "etcd3" },
-  "redis:": { package: "@elect/redis", driver: "ioredis" },
-  "rediss:": { package: "@elect/redis", driver: "ioredis" },
-  "postgres:": { package: "@elect/postgres", driver: "pg" },
-  "postgresql:": { package: "@elect/postgres", driver: "pg" },
+/** The package of each store is `@elect/<store>`; this is what has to be installed with it. */
+const drivers: Readonly<Record<string, string>> = {
+  sqlite: "",
+  zookeeper: "node-zookeeper-client",
+  etcd: "etcd3",
+  redis: "ioredis",
+  postgres: "pg",
 };
+
+/** Other names of schemes: with TLS, or as long as some write them. */
+const aliases: Readonly<Record<string, string>> = { etcds: "etcd", rediss: "redis", postgresql: "postgres" };
 
 /** What an adapter's package offers to `connect`. */
 interface AdapterPackage {
@@ -36,18 +31,19 @@ interface AdapterPackage {
  * `InvalidOptionError` for a URL that cannot be meant, and an `AdapterMissingError` with the command to install.
  */
 export async function connect(url: string): Promise<Backend> {
-  const scheme = /^[a-z][a-z+]*:/.exec(url)?.[0] ?? "";
-  if (scheme === "memory:") return memoryFromUrl(url);
-  const source = sources[scheme];
-  if (source === undefined) {
-    const known = ["memory:", ...Object.keys(sources)].join(" ");
+  const scheme = /^([a-z][a-z0-9]*):/.exec(url)?.[1] ?? "";
+  if (scheme === "memory") return memoryFromUrl(url);
+  const store = aliases[scheme] ?? scheme;
+  const driver = drivers[store];
+  if (driver === undefined) {
+    const known = ["memory", ...Object.keys(drivers), ...Object.keys(aliases)].join(": ");
     // The rest of the URL may hold a password.
     throw new InvalidOptionError(
       "url",
-      `A store's URL begins with one of ${known} and not with "${scheme}".`,
+      `A store's URL begins with one of ${known}: and not with "${scheme}:".`,
     );
   }
-  const adapter = await load(source);
+  const adapter = await load(`@elect/${store}`, driver);
   return adapter.fromUrl(url);
 }
 
@@ -55,32 +51,23 @@ export async function connect(url: string): Promise<Backend> {
  * The application installs the adapter, so it is looked for where the application is: beside this package, beside the
  * program that runs, in the working directory.
  */
-async function load(source: Source): Promise<AdapterPackage> {
-  const places = [import.meta.url, process.argv[1], join(process.cwd(), "elect")];
+async function load(name: string, driver: string): Promise<AdapterPackage> {
   let cause: unknown;
-  for (const place of places) {
+  for (const place of [import.meta.url, process.argv[1], join(process.cwd(), "elect")]) {
     if (place === undefined) continue;
     try {
-      const path = createRequire(place).resolve(source.package);
+      const path = createRequire(place).resolve(name);
       return (await import(pathToFileURL(path).href)) as AdapterPackage;
     } catch (error) {
       if (error instanceof ElectError) throw error;
-      if (!isMissing(error, source.package)) throw missing(source, error);
       cause = error;
+      // Found, but it does not load: another place would be no better.
+      if (!(error instanceof Error && error.message.includes(name))) break;
     }
   }
-  throw missing(source, cause);
-}
-
-function isMissing(error: unknown, packageName: string): boolean {
-  return error instanceof Error && "code" in error && error.message.includes(packageName);
-}
-
-function missing(source: Source, cause: unknown): AdapterMissingError {
-  const names = source.driver === null ? source.package : `${source.package} ${source.driver}`;
-  return new AdapterMissingError(
-    source.package,
-    `The store's URL needs the package ${source.package}, which could not be loaded: run "npm install ${names}". See the cause.`,
+  throw new AdapterMissingError(
+    name,
+    `The store's URL needs the package ${name}, which could not be loaded: run "${`npm install ${name} ${driver}`.trim()}". See the cause.`,
     { cause },
   );
 }

@@ -66,7 +66,7 @@ export type Fact =
   | { readonly kind: "end"; readonly reason: "resigned" | "aborted" }
   | { readonly kind: "work-done" }
   | { readonly kind: "released"; readonly nonce: string }
-  | { readonly kind: "close"; readonly error: Error };
+  | { readonly kind: "close"; readonly reason: Error };
 
 export type Effect =
   | { readonly kind: "claim"; readonly nonce: string }
@@ -93,7 +93,7 @@ export function transition(before: State, fact: Fact, now: number): Step {
   // First of all the clock: after a stall of any length, whatever comes first finds the term already over.
   const expired = expire(before, now);
   const { state, effects } = react(expired.state, fact, now);
-  return { state, effects: [...expired.effects, ...effects] };
+  return step(state, ...expired.effects, ...effects);
 }
 
 /** Whether the term that the state holds may be acted on. */
@@ -118,8 +118,8 @@ export function publicState(state: State): PublicState {
 }
 
 function expire(state: State, now: number): Step {
-  if (state.phase !== "leading" && state.phase !== "draining") return stay(state);
-  if (now < state.lease.validUntil) return stay(state);
+  if (state.phase !== "leading" && state.phase !== "draining") return step(state);
+  if (now < state.lease.validUntil) return step(state);
   return lose(state, "expired", "no proof of the session was acknowledged in time");
 }
 
@@ -127,7 +127,7 @@ function react(state: State, fact: Fact, now: number): Step {
   // A grant that nobody waits for any more is given back, in every state: no phantom winners.
   if (fact.kind === "granted" && !(state.phase === "campaigning" && state.nonce === fact.nonce)) {
     const ours = "nonce" in state && state.nonce === fact.nonce && state.phase !== "withdrawing";
-    return ours ? stay(state) : { state, effects: [{ kind: "release", nonce: fact.nonce }] };
+    return ours ? step(state) : step(state, { kind: "release", nonce: fact.nonce });
   }
   switch (state.phase) {
     case "idle":
@@ -142,59 +142,43 @@ function react(state: State, fact: Fact, now: number): Step {
     case "releasing":
       return reactGivingBack(state, fact);
     case "closed":
-      return stay(state);
+      return step(state);
   }
 }
 
 function reactIdle(state: State & { phase: "idle" }, fact: Fact): Step {
-  switch (fact.kind) {
-    case "campaign":
-      return {
-        state: { phase: "campaigning", nonce: fact.nonce },
-        effects: [{ kind: "claim", nonce: fact.nonce }],
-      };
-    case "close":
-      return { state: { phase: "closed" }, effects: [{ kind: "closed" }] };
-    default:
-      return stay(state);
-  }
+  if (fact.kind === "close") return afterwards("closed");
+  if (fact.kind !== "campaign") return step(state);
+  const { nonce } = fact;
+  return step({ phase: "campaigning", nonce }, { kind: "claim", nonce });
 }
 
 function reactCampaigning(state: State & { phase: "campaigning" }, fact: Fact, now: number): Step {
   const { nonce } = state;
   switch (fact.kind) {
-    case "granted":
+    case "granted": {
+      const { token, lease } = fact;
       // The reply may have been under way for longer than the lease: then it is worth nothing (Kleppmann's pause).
-      if (now >= fact.lease.validUntil) return { state, effects: [{ kind: "claim", nonce }] };
-      return {
-        state: { phase: "leading", nonce, token: fact.token, lease: fact.lease, certain: true },
-        effects: [{ kind: "elected", token: fact.token, lease: fact.lease }],
-      };
+      if (now >= lease.validUntil) return step(state, { kind: "claim", nonce });
+      return step(
+        { phase: "leading", nonce, token, lease, certain: true },
+        { kind: "elected", token, lease },
+      );
+    }
     case "refused":
-      if (fact.nonce !== nonce) return stay(state);
-      return { state: initial, effects: [{ kind: "reject", reason: fact.error }] };
+      return fact.nonce === nonce ? step(initial, { kind: "reject", reason: fact.error }) : step(state);
     case "record-lost":
       // Somebody deleted our place in the queue: queue again.
-      return fact.nonce === nonce ? { state, effects: [{ kind: "claim", nonce }] } : stay(state);
+      return fact.nonce === nonce ? step(state, { kind: "claim", nonce }) : step(state);
     case "abandon":
-      return {
-        state: { phase: "withdrawing", nonce, then: "idle" },
-        effects: [
-          { kind: "reject", reason: fact.reason },
-          { kind: "release", nonce },
-        ],
-      };
-    case "close":
-      return {
-        state: { phase: "withdrawing", nonce, then: "closed" },
-        effects: [
-          { kind: "reject", reason: fact.error },
-          { kind: "release", nonce },
-        ],
-      };
+    case "close": {
+      const then = fact.kind === "close" ? "closed" : "idle";
+      const reject: Effect = { kind: "reject", reason: fact.reason };
+      return step({ phase: "withdrawing", nonce, then }, reject, { kind: "release", nonce });
+    }
     default:
       // The end of a session does not end a campaign: its claim is made again in the next session.
-      return stay(state);
+      return step(state);
   }
 }
 
@@ -210,56 +194,54 @@ function reactLeading(state: State & { phase: "leading" }, fact: Fact): Step {
 }
 
 function reactDraining(state: State & { phase: "draining" }, fact: Fact): Step {
-  return fact.kind === "close" ? stay({ ...state, then: "closed" }) : reactHolding(state, fact);
+  return fact.kind === "close" ? step({ ...state, then: "closed" }) : reactHolding(state, fact);
 }
 
 function reactHolding(state: Holding, fact: Fact): Step {
   switch (fact.kind) {
     case "doubt":
     case "certain":
-      return stay({ ...state, certain: fact.kind === "certain" });
+      return step({ ...state, certain: fact.kind === "certain" });
     case "work-done": {
       const reason = state.phase === "draining" ? state.reason : "resigned";
       const { nonce, token } = state;
-      const over = end(state, reason, "the term was resigned");
-      return { state: { phase: "releasing", nonce, token, then: thenOf(state) }, effects: over };
+      const releasing: State = { phase: "releasing", nonce, token, then: thenOf(state) };
+      return step(releasing, ...end(state, reason, "the term was resigned"));
     }
     case "record-lost":
-      return fact.nonce === state.nonce ? lose(state, "record-lost", fact.detail) : stay(state);
+      return fact.nonce === state.nonce ? lose(state, "record-lost", fact.detail) : step(state);
     case "session-ended":
-      return fact.lease === state.lease ? lose(state, "session-ended", fact.detail) : stay(state);
+      return fact.lease === state.lease ? lose(state, "session-ended", fact.detail) : step(state);
     default:
-      return stay(state);
+      return step(state);
   }
 }
 
 function reactGivingBack(state: State & { phase: "withdrawing" | "releasing" }, fact: Fact): Step {
-  if (fact.kind === "close") return stay({ ...state, then: "closed" });
-  if (fact.kind !== "released" || fact.nonce !== state.nonce) return stay(state);
+  if (fact.kind === "close") return step({ ...state, then: "closed" });
+  if (fact.kind !== "released" || fact.nonce !== state.nonce) return step(state);
   return afterwards(state.then);
 }
 
 function drain(state: State & { phase: "leading" }, reason: LossReason, then: Afterwards): Step {
-  return {
-    state: { ...state, phase: "draining", reason, then },
-    effects: [{ kind: "stop", reason, detail: `the term was ${reason}` }, { kind: "drain" }],
-  };
+  const stop: Effect = { kind: "stop", reason, detail: `the term was ${reason}` };
+  return step({ ...state, phase: "draining", reason, then }, stop, { kind: "drain" });
 }
 
 function lose(state: Holding, reason: LossReason, detail: string): Step {
   // The record may still stand (an expired lease that the store has not ended yet): nothing of it is kept.
-  const over = end(state, reason, detail);
-  const next = afterwards(thenOf(state));
-  return { state: next.state, effects: [...over, ...next.effects] };
+  const { state: next, effects } = afterwards(thenOf(state));
+  return step(next, ...end(state, reason, detail), ...effects);
 }
 
 /** The end of a term, always in this order: stop, say so, give back. */
 function end(state: Holding, reason: LossReason, detail: string): readonly Effect[] {
-  const lost: Effect[] = [
-    { kind: "lost", token: state.token, reason },
-    { kind: "release", nonce: state.nonce },
+  const { nonce, token } = state;
+  const over: Effect[] = [
+    { kind: "lost", token, reason },
+    { kind: "release", nonce },
   ];
-  return state.phase === "leading" ? [{ kind: "stop", reason, detail }, ...lost] : lost;
+  return state.phase === "leading" ? [{ kind: "stop", reason, detail }, ...over] : over;
 }
 
 function thenOf(state: Holding): Afterwards {
@@ -267,10 +249,9 @@ function thenOf(state: Holding): Afterwards {
 }
 
 function afterwards(then: Afterwards): Step {
-  if (then === "idle") return stay(initial);
-  return { state: { phase: "closed" }, effects: [{ kind: "closed" }] };
+  return then === "idle" ? step(initial) : step({ phase: "closed" }, { kind: "closed" });
 }
 
-function stay(state: State): Step {
-  return { state, effects: [] };
+function step(state: State, ...effects: readonly Effect[]): Step {
+  return { state, effects };
 }

@@ -21,7 +21,7 @@ export interface Election {
   /** Listens; the returned function stops listening. A listener that throws harms nothing. */
   on<Name extends keyof ElectionEvents>(
     name: Name,
-    listener: (event: ElectionEvents[Name]) => void,
+    listener: (event: ElectionEvents[Name]) => unknown,
   ): () => void;
   /**
    * Campaigns, and runs `work` while leader. When the term is lost, waits until `work` has settled (its

@@ -18,7 +18,7 @@ export interface ElectionEvents {
 
 export class Listeners {
   readonly #election: string;
-  readonly #listeners = new Map<string, Set<(event: never) => void>>();
+  readonly #listeners = new Map<string, Set<(event: never) => unknown>>();
 
   constructor(election: string) {
     this.#election = election;
@@ -26,22 +26,26 @@ export class Listeners {
 
   on<Name extends keyof ElectionEvents>(
     name: Name,
-    listener: (event: ElectionEvents[Name]) => void,
+    listener: (event: ElectionEvents[Name]) => unknown,
   ): () => void {
     const listeners = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, listeners);
     // Wrapped, so that the same function may listen twice and each unsubscribes itself.
-    const own = (event: ElectionEvents[Name]): void => listener(event);
+    const own = (event: ElectionEvents[Name]): unknown => listener(event);
     listeners.add(own);
     return () => void listeners.delete(own);
   }
 
   emit<Name extends keyof ElectionEvents>(name: Name, event: ElectionEvents[Name]): void {
+    const report = (error: unknown): void =>
+      publish("listener", () => ({ election: this.#election, event: name, error }));
     for (const listener of [...(this.#listeners.get(name) ?? [])]) {
       try {
-        (listener as (event: ElectionEvents[Name]) => unknown)(event);
+        const result = (listener as (event: ElectionEvents[Name]) => unknown)(event);
+        // An async listener that fails must not end the process either.
+        if (result instanceof Promise) result.catch(report);
       } catch (error) {
-        publish("listener", () => ({ election: this.#election, event: name, error }));
+        report(error);
       }
     }
   }

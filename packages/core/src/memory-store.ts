@@ -1,16 +1,7 @@
 /** The state behind `memory()`: sessions with leases, elections with a holder and a queue. Each method is one step. */
 
 import type { Clock } from "./clock.ts";
-import type {
-  Call,
-  CandidateRecord,
-  Claim,
-  ClaimAnswer,
-  ClaimRequest,
-  Proof,
-  Session,
-  SessionEvents,
-} from "./port.ts";
+import type { CandidateRecord, Claim, ClaimAnswer, ClaimRequest, Session, SessionEvents } from "./port.ts";
 
 interface Member {
   readonly session: string;
@@ -161,49 +152,34 @@ export class MemoryStore {
   }
 }
 
-export class MemorySession implements Session {
-  readonly id: string;
-  readonly store: string;
-  readonly ttlMs: number;
-  readonly proofLagMs = 0;
-  readonly ticket: string;
-  readonly poll = null;
-  readonly warnings: readonly string[] = [];
-  readonly #store: MemoryStore;
-  /** S4: a claim made in an older generation is not granted. Here claims arrive at once, so none can be late. */
-
-  constructor(store: MemoryStore, id: string, ttlMs: number, events: SessionEvents) {
-    this.#store = store;
-    this.id = id;
-    this.store = store.id;
-    this.ttlMs = ttlMs;
-    this.ticket = id;
-    store.open(id, ttlMs, events);
-  }
-
-  async prove(held: ReadonlyMap<string, Claim>): Promise<Proof> {
-    if (!this.#store.prove(this.id))
-      return { kind: "dead", reason: "the lease ran out or the session was ended" };
-    const lost = [...held.values()].filter((claim) => !this.#store.holds(this.id, claim));
-    return { kind: "alive", ttlMs: this.ttlMs, covers: "all", lost };
-  }
-
-  async claim(requests: readonly ClaimRequest[], _call: Call): Promise<readonly ClaimAnswer[]> {
-    if (!this.#store.alive(this.id)) throw new Error("the session is over");
-    return requests.map((request) => this.#store.claim(this.id, request));
-  }
-
-  async release(claims: readonly Claim[]): Promise<void> {
-    for (const claim of claims) this.#store.release(this.id, claim);
-  }
-
-  async dispose(claims: readonly Claim[]): Promise<void> {
-    await this.release(claims);
-  }
-
-  async end(): Promise<void> {
-    this.#store.end(this.id);
-  }
-
-  abandon(): void {}
+/** A session is a name in the store; nothing stands between, so no claim of it can be late (S4). */
+export function memorySession(store: MemoryStore, id: string, ttlMs: number, events: SessionEvents): Session {
+  store.open(id, ttlMs, events);
+  const release = async (claims: readonly Claim[]): Promise<void> => {
+    for (const claim of claims) store.release(id, claim);
+  };
+  return {
+    id,
+    store: store.id,
+    ttlMs,
+    proofLagMs: 0,
+    ticket: id,
+    poll: null,
+    warnings: [],
+    async prove(held) {
+      if (!store.prove(id)) return { kind: "dead", reason: "its lease ran out, or it was ended" };
+      const lost = [...held.values()].filter((claim) => !store.holds(id, claim));
+      return { kind: "alive", ttlMs, covers: "all", lost };
+    },
+    async claim(requests) {
+      if (!store.alive(id)) throw new Error("the session is over");
+      return requests.map((request) => store.claim(id, request));
+    },
+    release,
+    dispose: release,
+    async end() {
+      store.end(id);
+    },
+    abandon() {},
+  };
 }

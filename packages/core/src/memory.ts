@@ -6,7 +6,7 @@
 import { createBackend, type Backend } from "./backend.ts";
 import { machineClock, type Clock } from "./clock.ts";
 import { InvalidOptionError } from "./errors.ts";
-import { MemorySession, MemoryStore } from "./memory-store.ts";
+import { memorySession, MemoryStore } from "./memory-store.ts";
 import type {
   Adapter,
   CandidateRecord,
@@ -72,7 +72,7 @@ export class MemoryAdapter implements Adapter {
   }
 
   async open({ ttlMs, nonce, events }: OpenRequest): Promise<Session> {
-    return new MemorySession(this.#store, nonce, ttlMs, events);
+    return memorySession(this.#store, nonce, ttlMs, events);
   }
 
   async end(ticket: string): Promise<void> {

@@ -5,6 +5,7 @@ import { bounded } from "./call.ts";
 import type { Clock } from "./clock.ts";
 import { publish } from "./diagnostics.ts";
 import { ElectError, UnreachableError } from "./errors.ts";
+import { about, backOff } from "./jitter.ts";
 import type { Metadata } from "./options.ts";
 import type { Adapter, Call, CandidateRecord, LeaderRecord, Watch } from "./port.ts";
 
@@ -87,15 +88,13 @@ export async function* observeLeader(
           highest = seen?.token ?? highest;
           yield seen;
         }
-        await changes.next(watch.pollMs * (0.9 + 0.2 * clock.random()));
+        await changes.next(about(clock, watch.pollMs));
       } catch (error) {
         if (changes.stopped()) break;
         publish("trouble", () => ({ store: adapter.address, during: "observe", error }));
         watch?.close();
         watch = null;
-        await changes.next(
-          Math.min(5_000, 50 * 2 ** Math.min(failures++, 10)) * (0.5 + 0.5 * clock.random()),
-        );
+        await changes.next(backOff(clock, failures++, lookLimit));
       }
     }
     signal?.throwIfAborted();

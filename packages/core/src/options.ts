@@ -67,28 +67,27 @@ export function resolveOptions(options: ElectionOptions, maxTtl: number): Resolv
   checkName("name", name);
   if (id !== undefined) checkName("id", id);
   if (!Number.isFinite(ttl) || ttl < shortestTtl) {
-    throw new InvalidOptionError(
-      "ttl",
-      `Election "${name}": ttl is ${ttl}; it must be ${shortestTtl} ms or more.`,
-    );
+    throw invalid("ttl", name, `ttl is ${ttl}; it must be ${shortestTtl} ms or more.`);
   }
   if (ttl > maxTtl) {
-    throw new InvalidOptionError(
+    throw invalid(
       "ttl",
-      `Election "${name}": ttl is ${ttl} ms, but ${options.backend.address} takes ${maxTtl} ms at most. ` +
-        `Ask for less, or raise the backend's own limit where it has one.`,
+      name,
+      `ttl is ${ttl} ms, but ${options.backend.address} takes ${maxTtl} ms at most.`,
     );
   }
   if (!Number.isSafeInteger(generation) || generation < 0 || generation > highestGeneration) {
-    throw new InvalidOptionError(
+    throw invalid(
       "generation",
-      `Election "${name}": generation is ${generation}; it must be a whole number from 0 to ${highestGeneration}.`,
+      name,
+      `generation is ${generation}; it must be a whole number from 0 to ${highestGeneration}.`,
     );
   }
   if (!Number.isFinite(drainTimeout) || drainTimeout < 0 || drainTimeout > longestWait) {
-    throw new InvalidOptionError(
+    throw invalid(
       "drainTimeout",
-      `Election "${name}": drainTimeout is ${drainTimeout}; it must be 0 to ${longestWait} ms.`,
+      name,
+      `drainTimeout is ${drainTimeout}; it must be 0 to ${longestWait} ms.`,
     );
   }
   return { name, ttl, id: id ?? null, metadata: serialise(name, metadata), generation, drainTimeout };
@@ -118,22 +117,23 @@ export function checkName(option: "name" | "id", name: unknown): asserts name is
 function serialise(name: string, metadata: Metadata): string {
   let json: string | undefined;
   try {
-    json = JSON.stringify(metadata);
+    json = JSON.stringify(metadata) as string | undefined;
   } catch (cause) {
-    throw new InvalidOptionError("metadata", `Election "${name}": metadata cannot be written as JSON.`, {
-      cause,
-    });
+    throw invalid("metadata", name, "metadata cannot be written as JSON.", { cause });
   }
   // A function, a symbol and undefined have no JSON; the types say so, JavaScript does not.
-  if ((json as string | undefined) === undefined) {
-    throw new InvalidOptionError("metadata", `Election "${name}": metadata cannot be written as JSON.`);
-  }
+  if (json === undefined) throw invalid("metadata", name, "metadata cannot be written as JSON.");
   const bytes = Buffer.byteLength(json);
   if (bytes > metadataLimit) {
-    throw new InvalidOptionError(
+    throw invalid(
       "metadata",
-      `Election "${name}": metadata has ${bytes} bytes as JSON; it may have ${metadataLimit}. Store it elsewhere and put its address here.`,
+      name,
+      `metadata has ${bytes} bytes as JSON; it may have ${metadataLimit}. Put it elsewhere, and its address here.`,
     );
   }
   return json;
+}
+
+function invalid(option: string, name: string, message: string, options?: ErrorOptions): InvalidOptionError {
+  return new InvalidOptionError(option, `Election "${name}": ${message}`, options);
 }

@@ -11,6 +11,7 @@ import { Claims, type Claimant } from "./claims.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { publish, type TroubleMessage } from "./diagnostics.ts";
 import { RefusedError } from "./errors.ts";
+import { about, backOff } from "./jitter.ts";
 import { Lease } from "./lease.ts";
 import type { Adapter, Proof, Session, SessionEvents } from "./port.ts";
 
@@ -138,8 +139,7 @@ export class SharedSession {
           return null;
         }
         this.#trouble("open", error);
-        const longest = Math.min(this.#ttl, 5_000, 50 * 2 ** Math.min(attempt, 10));
-        await this.#pause(longest * (0.5 + 0.5 * this.#clock.random()));
+        await this.#pause(backOff(this.#clock, attempt, Math.min(this.#ttl, 5_000)));
       }
     }
     return null;
@@ -160,15 +160,14 @@ export class SharedSession {
         failures = 0;
         open.proveAt = now + this.#period(session);
       } else {
-        const longest = Math.min(session.ttlMs / 8, 20 * 2 ** Math.min(failures++, 10));
-        open.proveAt = this.#clock.now() + longest * (0.5 + 0.5 * this.#clock.random());
+        open.proveAt = this.#clock.now() + backOff(this.#clock, failures++, session.ttlMs / 8);
       }
     }
   }
 
   /** Every third of the TTL, so that two proofs may fail; a tenth earlier or later, so that processes do not march in step. */
   #period(session: Session): number {
-    return (session.ttlMs / 3) * (0.9 + 0.2 * this.#clock.random());
+    return about(this.#clock, session.ttlMs / 3);
   }
 
   /** One proof. It races the deadline: an answer that comes too late finds the session over. */
@@ -209,7 +208,7 @@ export class SharedSession {
       this.claims.lost(claim, "the store no longer has the record, or it is another's");
     if (!open.certain) {
       open.certain = true;
-      for (const claimant of this.claims.claimants()) claimant.proven(true);
+      for (const claimant of this.claims.claimants()) claimant.tell({ kind: "certain" });
     }
   }
 
@@ -234,7 +233,7 @@ export class SharedSession {
     if (!open.certain) return;
     open.certain = false;
     open.proveAt = this.#clock.now();
-    for (const claimant of this.claims.claimants()) claimant.proven(false);
+    for (const claimant of this.claims.claimants()) claimant.tell({ kind: "doubt" });
     this.#sleep?.wake();
   }
 

@@ -121,7 +121,7 @@ export class HeldTerm implements Term {
       this.token,
       reason,
       `Election "${this.election}" on ${this.#host.address}: no longer leader under token ${this.token} (${reason}: ${detail}). ` +
-        `Stop acting on this term; campaign again to lead under a new one.`,
+        `Stop; campaign again for a new term.`,
     );
   }
 }

@@ -315,7 +315,7 @@ const moves: readonly Move[] = [
   (world, candidate, byte) => {
     if (byte % 3 !== 0) return;
     candidate.gaveUp = true;
-    world.tell(candidate, { kind: "close", error: new Error("closed") });
+    world.tell(candidate, { kind: "close", reason: new Error("closed") });
   },
   (world, candidate) => {
     if (candidate.state.phase !== "campaigning" || candidate.requests.length + candidate.replies.length > 1)
