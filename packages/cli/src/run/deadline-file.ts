@@ -1,0 +1,34 @@
+/**
+ * The deadline, where the command can read it at any time: the instant until which its term is valid, as nanoseconds of
+ * the host's monotonic clock. It moves with every proof, so a variable could not hold it.
+ */
+
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export class DeadlineFile {
+  readonly directory: string;
+  readonly path: string;
+
+  constructor(deadline: number) {
+    this.directory = mkdtempSync(join(tmpdir(), "elect-run-"));
+    this.path = join(this.directory, "deadline");
+    this.write(deadline);
+  }
+
+  write(deadline: number): void {
+    const next = join(this.directory, "next");
+    writeFileSync(next, `${BigInt(Math.floor(deadline * 1e6))}\n`);
+    // In one step: nobody reads half a number.
+    renameSync(next, this.path);
+  }
+
+  remove(): void {
+    removeDirectory(this.directory);
+  }
+}
+
+export function removeDirectory(path: string): void {
+  rmSync(path, { recursive: true, force: true });
+}

@@ -1,0 +1,26 @@
+/** A process of one session, which it leaves in the way that it is told; it must then end by itself. */
+
+import { EtcdAdapter } from "../../src/adapter.ts";
+import { resolveOptions } from "../../src/options.ts";
+
+const [hosts = "", namespace = "", how = ""] = process.argv.slice(2);
+const call = (timeoutMs = 2_000) => ({ signal: AbortSignal.timeout(timeoutMs), timeoutMs });
+const silent = { hint() {}, doubt() {}, lost() {}, ended() {} };
+
+const adapter = new EtcdAdapter(resolveOptions({ hosts, namespace }));
+if (how === "unreachable") {
+  await adapter.read("a", call(300)).catch(() => {});
+} else {
+  const session = await adapter.open({ ttlMs: 5_000, nonce: "f".repeat(32), events: silent }, call());
+  const nonce = "e".repeat(32);
+  const watch = await adapter.watch("a", () => {}, call());
+  await session.claim(
+    [{ election: "a", nonce, candidate: { id: "child", metadata: "null" }, unchanged: null }],
+    call(),
+  );
+  if (how === "end") await session.end(call());
+  else session.abandon();
+  watch.close();
+}
+await adapter.close();
+process.stdout.write("closed\n");

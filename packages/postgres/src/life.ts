@@ -1,0 +1,131 @@
+/**
+ * The connection that carries a session's life lock, through all its reconnects.
+ *
+ * The session is its row; the row names the key of an advisory lock that this connection holds. A connection that is lost frees
+ * the lock and ends nothing: the next call connects again, takes a lock on a *new* key and writes that into the row,
+ * unless the row was declared dead. A key is never used twice, so a lock that was seen free stays free.
+ */
+
+import { randomBytes } from "node:crypto";
+
+import type { Call } from "@elect/core/adapter";
+
+import { unlessAborted, type Link, type Row, type Value } from "./client.ts";
+import { refusalIn } from "./errors.ts";
+import type { Settings } from "./options.ts";
+import { ensureTables } from "./schema.ts";
+import { connect, type Server } from "./server.ts";
+import { sessionChannel, type Sql } from "./sql.ts";
+
+/** The store said that the session is dead, or no longer knows it. */
+export class SessionOver extends Error {
+  constructor() {
+    super("the store has declared the session dead, or somebody deleted it");
+    this.name = "SessionOver";
+  }
+}
+
+export interface LifeEvents {
+  /** Something was said on the session's channel. */
+  told(message: string): void;
+  /** Whatever was said in between was not heard. */
+  resumed(): void;
+  lost(cause: unknown): void;
+}
+
+interface Connection {
+  readonly link: Link;
+  readonly server: Server;
+  readonly key: string;
+}
+
+export class Life {
+  readonly id: string;
+  readonly #settings: Settings;
+  readonly #sql: Sql;
+  readonly #ttlMs: number;
+  readonly #events: LifeEvents;
+  #current: Connection | null = null;
+  #connecting: Promise<Connection> | null = null;
+  #ended = false;
+
+  constructor(id: string, settings: Settings, sql: Sql, ttlMs: number, events: LifeEvents) {
+    this.id = id;
+    this.#settings = settings;
+    this.#sql = sql;
+    this.#ttlMs = ttlMs;
+    this.#events = events;
+  }
+
+  /** Creates the session's row. */
+  async begin(call: Call): Promise<Server> {
+    const { takeover } = this.#settings;
+    const { server } = await this.#connect(call, async (link, key) => {
+      await ensureTables(link, this.#settings, call);
+      return link.query(this.#sql.openSession, [this.id, key, this.#ttlMs, takeover], call.signal);
+    });
+    return server;
+  }
+
+  /** Runs one statement on the connection that carries the life lock, connecting first if it has to. */
+  async run(text: string, values: readonly Value[], call: Call): Promise<readonly Row[]> {
+    const { link } = await this.#connection(call);
+    try {
+      return await link.query(text, values, call.signal);
+    } catch (error) {
+      throw refusalIn(error, this.#settings.address);
+    }
+  }
+
+  /** The key of the life lock that the current connection carries. */
+  get key(): string | null {
+    return this.#current?.key ?? null;
+  }
+
+  async end(call: Call): Promise<void> {
+    this.#ended = true;
+    await this.#current?.link.end(call);
+  }
+
+  abandon(): void {
+    this.#ended = true;
+    this.#current?.link.destroy(new Error("the session was abandoned"));
+  }
+
+  async #connection(call: Call): Promise<Connection> {
+    if (this.#ended) throw new Error("The session is over.");
+    if (this.#current?.link.open === true) return this.#current;
+    this.#connecting ??= this.#resume(call).finally(() => (this.#connecting = null));
+    return unlessAborted(this.#connecting, call.signal);
+  }
+
+  async #resume(call: Call): Promise<Connection> {
+    const connection = await this.#connect(call, async (link, key) =>
+      link.query(this.#sql.resumeSession, [this.id, key], call.signal),
+    );
+    this.#events.resumed();
+    return connection;
+  }
+
+  async #connect(call: Call, enter: (link: Link, key: string) => Promise<readonly Row[]>): Promise<Connection> {
+    const settings = this.#settings;
+    const { link, server } = await connect(settings, { kind: "life", ttlMs: this.#ttlMs }, call, {
+      notified: (_, message) => this.#events.told(message),
+      lost: (cause) => {
+        if (this.#current?.link === link && !this.#ended) this.#events.lost(cause);
+      },
+    });
+    try {
+      const key = randomBytes(8).readBigInt64BE().toString();
+      await link.query(`listen "${sessionChannel(this.id)}"`, [], call.signal);
+      const entered = await enter(link, key);
+      if (entered.length === 0) throw new SessionOver();
+      if (this.#ended) throw new Error("The session is over.");
+      this.#current = { link, server, key };
+      return this.#current;
+    } catch (error) {
+      link.destroy(error);
+      throw refusalIn(error, settings.address);
+    }
+  }
+}

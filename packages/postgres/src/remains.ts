@@ -1,0 +1,42 @@
+/**
+ * Who cleans up (S6). A session that ends clears away after itself; whoever opens a session clears away after those that could
+ * not. First the session is declared dead, for good; then, in a later statement that sees every claim it ever made, its
+ * places in queues and its records go; at last its row, when nothing names it any more.
+ */
+
+import type { Row, Value } from "./client.ts";
+import type { Sql } from "./sql.ts";
+
+export type Run = (text: string, values: readonly Value[]) => Promise<readonly Row[]>;
+
+/** Ends a session on its owner's word, and clears away after it as far as that goes. */
+export async function endSession(run: Run, sql: Sql, id: string): Promise<void> {
+  const free = await run(sql.endSession, [id]);
+  const woken = namesIn(free.filter(({ told }) => told !== null));
+  try {
+    await clearAway(run, sql, id, woken);
+  } catch {
+    // It is over, and that is what was asked for; the next session that opens clears away the rest.
+  }
+}
+
+/** Clears away what a dead session left; of one that is not dead, nothing. For `woken` somebody has been woken. */
+async function clearAway(run: Run, sql: Sql, id: string, woken: readonly string[] = []): Promise<void> {
+  const taken = new Set(woken);
+  const names = namesIn(await run(sql.clear, [id])).filter((name) => !taken.has(name));
+  if (names.length > 0) await run(sql.settle, [names]);
+  await run(sql.forget, [id]);
+}
+
+/** Clears away after sessions that ended without a word and that nobody missed. */
+export async function sweep(run: Run, sql: Sql): Promise<void> {
+  for (const { id } of await run(sql.remains, [])) {
+    if (typeof id !== "string") continue;
+    await run(sql.bury, [id, "", []]);
+    await clearAway(run, sql, id);
+  }
+}
+
+export function namesIn(rows: readonly Row[]): string[] {
+  return rows.flatMap(({ name }) => (typeof name === "string" ? [name] : []));
+}

@@ -1,0 +1,499 @@
+/** What pg and PostgreSQL are known to do to a leader election, one by one: first the hazard itself, then the adapter. */
+
+import { once } from "node:events";
+import pg from "pg";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { RefusedError } from "@elect/core/adapter";
+import { PostgresAdapter } from "../src/adapter.ts";
+import { Link } from "../src/client.ts";
+import { settle } from "../src/options.ts";
+import { connect } from "../src/server.ts";
+import { postgres } from "../src/index.ts";
+import { bid, call, claim, client, eventually, grant, Heard, holding, nonce, pass, sharedServer, Store, within } from "./support.ts";
+
+const server = await sharedServer();
+const store = async (): Promise<Store> => Store.on(server.url);
+
+describe("A5.2 the driver", () => {
+  test("crash: an error comes twice, and the second would end the process", async () => {
+    const errors: Error[] = [];
+    const plain = new pg.Client({ connectionString: server.url });
+    plain.on("error", (error) => errors.push(error));
+    await plain.connect();
+    const admin = await client(server.url);
+    const ended = once(plain, "end");
+    const { rows } = await plain.query<{ pid: number }>("select pg_backend_pid() as pid");
+    await admin.query("select pg_terminate_backend($1)", [rows[0]?.pid]);
+    await ended;
+    expect(errors).toHaveLength(2);
+
+    const at = await store();
+    const { session, heard } = await at.open();
+    await at.terminate(session);
+    expect(await heard.next("doubt"), "the first of the two says why").toContain("administrator command");
+    expect(heard.all, "told once").toEqual([]);
+  });
+
+  test("keep-alive: both ends probe an idle link", async () => {
+    const settings = settle(`${server.url}?schema=any`);
+    const { link } = await connect(settings, { kind: "life", ttlMs: 9000 }, call());
+    onTestFinished(() => link.destroy(new Error("done")));
+    const names = ["tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout", "client_connection_check_interval"];
+    const [row] = await link.query(`select ${names.map((name) => `current_setting('${name}') as ${name}`).join(", ")}`, [], call().signal);
+    expect(Object.values(row ?? {})).toEqual(["3", "3", "3", "9s", "3s"]);
+  });
+
+  test("query_timeout: it leaves the statement running and the client stuck; an aborted call leaves neither", async () => {
+    const plain = new pg.Client({ connectionString: server.url, query_timeout: 50, application_name: "stuck" });
+    plain.on("error", () => {});
+    await plain.connect();
+    await expect(plain.query("select pg_sleep(1)")).rejects.toThrow("timeout");
+    const admin = await client(server.url);
+    const running = async (name: string): Promise<number> =>
+      (await admin.query("select from pg_stat_activity where application_name = $1 and state = 'active'", [name])).rows.length;
+    expect(await running("stuck")).toBe(1);
+    await plain.end();
+
+    const { connection } = settle({ connection: { connectionString: server.url, application_name: "given up" } });
+    const link = await Link.connect(connection, call());
+    const given = new AbortController();
+    await link.query("set client_connection_check_interval = 20", [], given.signal);
+    const sleeping = link.query("select pg_sleep(60)", [], given.signal);
+    await eventually("it runs", async () => (await running("given up")) === 1);
+    given.abort(new Error("enough"));
+    await expect(sleeping).rejects.toThrow("enough");
+    expect(link.open).toBe(false);
+    await expect(link.query("select 1", [], call().signal)).rejects.toThrow("gone");
+    await eventually("the server gives up too", async () => (await running("given up")) === 0);
+  });
+
+  test("query_timeout: what the application sets for all its clients is not for ours", async () => {
+    const { defaults } = pg as unknown as { defaults: { query_timeout: number | false; statement_timeout: number | false } };
+    const before = { ...defaults };
+    Object.assign(defaults, { query_timeout: 30, statement_timeout: 30 });
+    try {
+      const { link } = await connect(settle(server.url), { kind: "life", ttlMs: 9000 }, call());
+      await link.query("select pg_sleep(0.1)", [], call().signal);
+      link.destroy(new Error("done"));
+    } finally {
+      Object.assign(defaults, before);
+    }
+  });
+
+  test("queueing: statements are sent one after the other, and the driver's queue stays empty", async () => {
+    const warnings: string[] = [];
+    const warned = (warning: Error): void => void warnings.push(warning.message);
+    process.on("warning", warned);
+    onTestFinished(() => void process.off("warning", warned));
+    const at = await store();
+    const { session } = await at.open();
+    await Promise.all([
+      ...Array.from({ length: 20 }, async () => session.prove(holding(), call())),
+      session.claim([bid("x")], call()),
+    ]);
+    await pass(0);
+    expect(warnings).toEqual([]);
+  });
+
+  test("queueing: a call that is given up before its turn takes nobody's connection", async () => {
+    const at = await store();
+    const { session } = await at.open();
+    const given = new AbortController();
+    const proof = session.prove(holding(), call());
+    const claiming = session.claim([bid("x")], { signal: given.signal, timeoutMs: 1000 });
+    given.abort(new Error("not wanted"));
+    await expect(claiming).rejects.toThrow("not wanted");
+    expect(await proof).toMatchObject({ kind: "alive" });
+    expect(await at.rows("select from $schema.waiter")).toEqual([]);
+  });
+
+  test("types: a parser that somebody set for int8, or binary results, do not touch a token", async () => {
+    const { defaults } = pg as unknown as { defaults: { binary: boolean } };
+    const parseInt8 = pg.types.getTypeParser(20, "text") as (value: string) => unknown;
+    pg.types.setTypeParser(20, Number);
+    defaults.binary = true;
+    try {
+      const at = await store();
+      const { session, adapter } = await at.open();
+      await session.claim([bid("x")], call());
+      await at.rows("select setval($1, 4398046511000)", [`${at.schema}.token`]);
+      const token = await grant(session, bid("y"));
+      expect(token % 2n ** 42n).toBe(4398046511001n);
+      expect((await adapter.read("y", call()))?.token).toBe(token);
+    } finally {
+      pg.types.setTypeParser(20, parseInt8);
+      defaults.binary = false;
+    }
+  });
+
+  test("pools and clients of the user: copied, and left alone", async () => {
+    const pool = new pg.Pool({ connectionString: server.url, max: 1 });
+    const plain = await client(server.url);
+    onTestFinished(() => pool.end());
+    const at = await store();
+    for (const source of [{ pool }, { client: plain }]) {
+      const adapter = new PostgresAdapter({ ...source, schema: at.schema });
+      expect(adapter.address).toBe(new PostgresAdapter(at.url).address);
+      const session = await adapter.open({ ttlMs: 1500, nonce: nonce(), events: new Heard() }, call());
+      await session.end(call());
+      await adapter.close(call());
+    }
+    expect(pool.totalCount).toBe(0);
+    expect((await plain.query<{ one: number }>("select 1 as one")).rows).toEqual([{ one: 1 }]);
+  });
+
+  test("pools: a password that is asked for is asked for each connection", async () => {
+    const { password, username, hostname, port } = new URL(server.url);
+    let asked = 0;
+    const at = await store();
+    const adapter = new PostgresAdapter({
+      connection: { host: hostname, port: Number(port), user: username, database: "postgres", password: async () => (asked++, password) },
+      schema: at.schema,
+    });
+    const session = await adapter.open({ ttlMs: 1500, nonce: nonce(), events: new Heard() }, call());
+    await at.terminate(session);
+    await session.prove(holding(), call());
+    expect(asked).toBe(2);
+    session.abandon();
+  });
+
+  test("close: bounded on a silent link, for a session and for the backend", async () => {
+    const at = await store();
+    const { proxy, url } = await at.through();
+    const { session, adapter } = await at.open({ url });
+    await adapter.read("x", call());
+    proxy.silence();
+    await expect(session.end(call(100))).rejects.toThrow();
+    session.abandon();
+    await expect(adapter.close(call(100))).rejects.toThrow();
+    await eventually("our ends are closed", () => proxy.connections.every((connection) => connection.clientGone ?? true), 500).catch(() => {});
+  });
+
+  test("connecting: given up at every step of it", async () => {
+    const at = await store();
+    const { proxy, url } = await at.through();
+    const adapter = at.adapter({ url });
+    for (const nth of [1, 2, 3, 4, 5]) {
+      let seen = 0;
+      const trigger = proxy.once(({ direction }) => direction === "down" && ++seen === nth, "hold");
+      const given = new AbortController();
+      const opening = adapter.open({ ttlMs: 1500, nonce: nonce(), events: new Heard() }, { signal: given.signal, timeoutMs: 5000 });
+      await within(`answer ${nth} of the server`, trigger.seen);
+      given.abort(new Error("enough"));
+      await expect(opening).rejects.toThrow("enough");
+    }
+  });
+});
+
+describe("PG: liveness and loss", () => {
+  test('PG-1 takeover "connection": the death of a connection is known to the next in the ring, and one candidate is woken', async () => {
+    const at = await store();
+    const leader = await at.open({ takeover: "connection", ttlMs: 60_000 });
+    const request = bid("x");
+    await grant(leader.session, request);
+    const waiters = [await at.open({ takeover: "connection", ttlMs: 60_000 }), await at.open({ takeover: "connection", ttlMs: 60_000 })];
+    const bids = [bid("x"), bid("x")];
+    for (const [nth, { session }] of waiters.entries()) await claim(session, bids[nth] ?? bid("x"));
+    await ringIsClosed(at, 3);
+    leader.session.abandon();
+    const [first, second] = waiters;
+    await within("the first in the queue is woken", first?.heard.next("hint x") ?? Promise.resolve(""), 1000);
+    expect(await claim(first?.session ?? leader.session, bids[0] ?? request)).toMatchObject({ kind: "granted" });
+    expect(second?.heard.all).toEqual([]);
+  });
+
+  test('PG-1 takeover "connection": two that die together, watcher and watched', async () => {
+    const at = await store();
+    const all = [];
+    for (let nth = 0; nth < 4; nth++) all.push(await at.open({ takeover: "connection", ttlMs: 60_000 }));
+    const ring = all.toSorted((one, other) => (one.session.id < other.session.id ? -1 : 1));
+    const [a, b, c] = ring;
+    if (a === undefined || b === undefined || c === undefined) throw new Error("a ring of four");
+    await grant(b.session, bid("x"));
+    await claim(c.session, bid("x"));
+    await ringIsClosed(at, 4);
+    // `a` watches `b`, and its own watcher has to come to `b`.
+    a.session.abandon();
+    b.session.abandon();
+    await within("the waiter is woken", c.heard.next("hint x"), 1000);
+    await ringIsClosed(at, 2);
+  });
+
+  test('PG-1 takeover "connection" is the leader\'s own choice', async () => {
+    const at = await store();
+    const leader = await at.open();
+    await grant(leader.session, bid("x"));
+    const challenger = await at.open({ takeover: "connection" });
+    await at.terminate(leader.session);
+    expect(await claim(challenger.session, bid("x"))).toMatchObject({ kind: "held" });
+  });
+
+  test.each([
+    ["PG-2 a stopped process (its kernel goes on answering)", "down" as const],
+    ["PG-3 a link that is silent both ways", "both" as const],
+  ])("%s: the server ends its session on its own clock", async (_, direction) => {
+    const at = await store();
+    const { proxy, url } = await at.through();
+    const [a, b] = [await at.open({ url, ttlMs: 600 }), await at.open({ ttlMs: 600 })];
+    await a.session.prove(holding(), call());
+    const since = performance.now();
+    await grant(a.session, bid("x"));
+    proxy.silence(direction === "down" ? "both" : direction);
+    const request = bid("x");
+    for (;;) {
+      const answer = await claim(b.session, request);
+      if (answer.kind === "granted") break;
+      await pass((answer.kind === "held" && answer.retryInMs) || 600);
+    }
+    const took = performance.now() - since;
+    expect(took).toBeGreaterThan(550);
+    expect(took, "TTL + 400 ms").toBeLessThan(1000);
+  });
+
+  test("PG-4 a waiter that was cut off neither wins nor stands in the way", async () => {
+    const at = await store();
+    const { proxy, url } = await at.through();
+    const leader = await at.open();
+    const request = bid("x");
+    await grant(leader.session, request);
+    const zombie = await at.open({ url });
+    await claim(zombie.session, bid("x"));
+    const b = await at.open();
+    await claim(b.session, bid("x"));
+    proxy.silence();
+    await leader.session.release([request], call());
+    // The wake-up went to the zombie, first in the queue. The next proof of anybody who waits finds out.
+    await b.session.prove(holding(), call());
+    await b.heard.next("hint x");
+    expect(await claim(b.session, bid("x"))).toMatchObject({ kind: "granted" });
+    proxy.heal();
+    expect(await claim(zombie.session, bid("x"))).toMatchObject({ kind: "held" });
+  });
+
+  test("PG-5 a cancelled proof is an unknown outcome, and no loss", async () => {
+    const at = await store();
+    const { session } = await at.open();
+    const blocker = await client(server.url);
+    await blocker.query("begin");
+    await blocker.query(`select from "${at.schema}".session for update`);
+    const proof = session.prove(holding(), call());
+    proof.catch(() => {});
+    const pid = await at.lifeHolder(session);
+    await eventually("the proof waits", async () => (await at.rows("select from pg_stat_activity where pid = $1 and wait_event_type = 'Lock'", [pid])).length > 0);
+    await at.rows("select pg_cancel_backend($1)", [pid]);
+    await expect(proof).rejects.toThrow("canceling statement");
+    await blocker.query("rollback");
+    expect(await session.prove(holding(), call())).toMatchObject({ kind: "alive" });
+    expect(await at.lifeHolder(session), "the same connection").toBe(pid);
+  });
+
+  test("PG-6 a claim given up on a stalled link leaks neither lock nor record", async () => {
+    const at = await store();
+    const { proxy, url } = await at.through();
+    const { session } = await at.open({ url, ttlMs: 600 });
+    proxy.silence("down");
+    await expect(session.claim([bid("x")], call(100))).rejects.toThrow();
+    session.abandon();
+    const other = await at.open();
+    await eventually("the lock is free", async () => (await at.lifeHolder(session)) === null);
+    await pass(400);
+    expect(await claim(other.session, bid("x"))).toMatchObject({ kind: "granted" });
+  });
+
+  test("PG-7 locks stack, so ours is taken once for each key and never again", async () => {
+    const plain = await client(server.url);
+    for (let twice = 0; twice < 2; twice++) await plain.query("select pg_try_advisory_lock(42)");
+    await plain.query("select pg_advisory_unlock(42)");
+    const held = await plain.query("select from pg_locks where locktype = 'advisory' and objid = 42 and pid = pg_backend_pid()");
+    expect(held.rows, "one unlock does not free it").toHaveLength(1);
+
+    const at = await store();
+    const { session } = await at.open();
+    const keys = new Set<string>();
+    for (let nth = 0; nth < 3; nth++) {
+      keys.add((await at.row<{ life: string }>("select life::text from $schema.session")).life);
+      await at.terminate(session);
+      await session.prove(holding(), call());
+    }
+    expect(keys.size).toBe(3);
+  });
+
+  test("PG-12 an administrator's time-outs and modes are overridden for the session", async () => {
+    const at = await store();
+    const role = `role_${at.schema}`;
+    await at.rows(`create role ${role} superuser login password 'secret'`);
+    onTestFinished(async () => void (await at.rows(`drop owned by ${role}`).catch(() => {}), await at.rows(`drop role ${role}`).catch(() => {})));
+    const low = { idle_session_timeout: "50ms", statement_timeout: "40ms", lock_timeout: "1ms", idle_in_transaction_session_timeout: "50ms", transaction_timeout: "50ms" };
+    const odd = { synchronous_commit: "off", default_transaction_isolation: "serializable", search_path: "nowhere", client_min_messages: "debug1", DateStyle: "German", bytea_output: "escape", extra_float_digits: "-15" };
+    for (const [name, value] of Object.entries(odd)) await at.rows(`alter role ${role} set ${name} = '${value}'`);
+    const url = new URL(at.url);
+    [url.username, url.password] = [role, "secret"];
+    const a = await at.open({ url: url.href });
+    const request = bid("x");
+    for (const [name, value] of Object.entries(low)) await at.rows(`alter role ${role} set ${name} = '${value}'`);
+    const b = await at.open({ url: url.href });
+    const token = await grant(b.session, request);
+    await pass(120);
+    for (const { session } of [a, b]) expect(await session.prove(holding(), call())).toMatchObject({ kind: "alive", lost: [] });
+    expect([...a.heard.all, ...b.heard.all]).toEqual([]);
+    expect(await b.adapter.read("x", call())).toMatchObject({ token });
+    await pass(120);
+    expect(await b.adapter.read("x", call())).toMatchObject({ token });
+  });
+
+  test("PG-12 a server that is set to read only is refused", async () => {
+    const at = await store();
+    const role = `role_${at.schema}`;
+    await at.rows(`create role ${role} superuser login password 'secret'`);
+    onTestFinished(async () => void (await at.rows(`drop role ${role}`).catch(() => {})));
+    await at.rows(`alter role ${role} set default_transaction_read_only = on`);
+    const url = new URL(at.url);
+    [url.username, url.password] = [role, "secret"];
+    await expect(at.open({ url: url.href })).rejects.toMatchObject({ refusal: "standby", message: expect.stringContaining("read only") as string });
+  });
+
+  test("PG-15 names are kept whole: no two of them meet in a hash", async () => {
+    const at = await store();
+    const { session } = await at.open();
+    const names = ["a", "A", "a ", "å", "å", "ａ", "x".repeat(200), `${"x".repeat(199)}y`, "'", '"', "\\", "{},", "NULL", "null"];
+    const answers = await session.claim(names.map((name) => bid(name)), call());
+    expect(answers.every(({ kind }) => kind === "granted")).toBe(true);
+    expect((await at.rows<{ name: string }>("select name from $schema.election")).map(({ name }) => name).toSorted()).toEqual(names.toSorted());
+  });
+
+  test("PG-16 a schema is a world of its own, and the store's name says which one it is", async () => {
+    const [one, other] = [await store(), await store()];
+    const [a, b] = [await one.open(), await other.open()];
+    await grant(a.session, bid("x"));
+    await grant(b.session, bid("x"));
+    const { system_identifier: cluster } = await one.row<{ system_identifier: string }>("select system_identifier::text from pg_control_system()");
+    expect(a.session.store).toBe(`${cluster}/postgres/${one.schema}`);
+    expect(b.session.store).toBe(`${cluster}/postgres/${other.schema}`);
+  });
+
+  test("PG-18 claims in opposite orders, joined and taken at once, never deadlock", async () => {
+    const at = await store();
+    const { deadlocks } = await at.row<{ deadlocks: string }>("select deadlocks from pg_stat_database where datname = current_database()");
+    const names = Array.from({ length: 40 }, (_, nth) => `election-${nth}`);
+    const processes = [await at.open(), await at.open(), await at.open()];
+    for (let round = 0; round < 5; round++) {
+      const won = await Promise.all(
+        processes.map(async ({ session }, nth) => {
+          const bids = (nth % 2 === 0 ? names : names.toReversed()).map((name) => bid(`${round}-${name}`));
+          const answers = await session.claim(bids, call());
+          await session.release(bids, call());
+          return answers.filter(({ kind }) => kind === "granted").length;
+        }),
+      );
+      expect(won.reduce((sum, each) => sum + each)).toBeGreaterThanOrEqual(names.length);
+    }
+    expect(await at.row("select deadlocks from pg_stat_database where datname = current_database()")).toEqual({ deadlocks });
+  });
+});
+
+describe("tables", () => {
+  test("twenty processes that come first at the same moment", async () => {
+    const at = await store();
+    await Promise.all(Array.from({ length: 20 }, async () => at.open()));
+    expect(await at.rows("select from $schema.session")).toHaveLength(20);
+  });
+
+  test("a user who may not create them is told so; once they are there, the listed privileges are enough", async () => {
+    const at = await store();
+    const role = `role_${at.schema}`;
+    await at.rows(`create role ${role} login password 'secret'`);
+    onTestFinished(async () => void (await at.rows(`drop owned by ${role}`).catch(() => {}), await at.rows(`drop role ${role}`).catch(() => {})));
+    const url = new URL(at.url);
+    [url.username, url.password] = [role, "secret"];
+    await expect(at.open({ url: url.href })).rejects.toMatchObject({ refusal: "permission" });
+    await (await at.open()).session.end(call());
+    await at.rows(`grant usage on schema $schema to ${role}`);
+    await at.rows(`grant select, insert, update, delete on all tables in schema $schema to ${role}`);
+    await at.rows(`grant usage, select on all sequences in schema $schema to ${role}`);
+    const { session, adapter } = await at.open({ url: url.href });
+    const request = bid("x");
+    await grant(session, request);
+    expect(await session.prove(holding(request), call())).toMatchObject({ kind: "alive", lost: [] });
+    expect(await adapter.read("x", call())).not.toBeNull();
+    await session.end(call());
+  });
+
+  test("tables of another version are left alone", async () => {
+    const at = await store();
+    await (await at.open()).session.end(call());
+    await at.rows("comment on table $schema.session is 'Elect 2'");
+    await expect(at.open()).rejects.toMatchObject({ refusal: "format" });
+  });
+
+  test("tokens of two elections that change hands in all ways rise", async () => {
+    const at = await store();
+    const processes = [await at.open(), await at.open()];
+    let last = 0n;
+    for (let round = 0; round < 20; round++) {
+      const { session } = processes[round % 2] ?? (await at.open());
+      const request = bid("x");
+      const token = await grant(session, request);
+      expect(token).toBeGreaterThan(last);
+      expect(token).toBeLessThan(2n ** 63n);
+      last = token;
+      await session.release([request], call());
+    }
+  });
+});
+
+describe("options", () => {
+  const secret = "h%40rd-to-guess";
+  test.each([
+    ["an unknown parameter", `postgres://u:${secret}@h/d?ttl=5`, "ttl"],
+    ["several hosts", `postgres://u:${secret}@h1,h2/d`, "url"],
+    ["several hosts with ports", `postgres://u:${secret}@h1:1,h2:2/d`, "url"],
+    ["another store", `mysql://u:${secret}@h/d`, "url"],
+    ["a schema that PostgreSQL would cut", `postgres://u:${secret}@h/d?schema=${"s".repeat(64)}`, "schema"],
+    ["an unknown way to take over", `postgres://u:${secret}@h/d?takeover=force`, "takeover"],
+  ])("%s is refused, without a word about the password", (_, url, option) => {
+    let refused: unknown;
+    try {
+      postgres(url);
+    } catch (error) {
+      refused = error;
+    }
+    expect(refused).toMatchObject({ code: "ELECT_INVALID_OPTION", option });
+    expect(String(refused)).not.toContain("rd-to-guess");
+  });
+
+  test.each([
+    [`postgres://u:${secret}@db.example:6000/app`, "postgres://db.example:6000/app"],
+    [`postgresql://u:${secret}@[::1]/app?schema=of%20mine`, "postgres://[::1]:5432/app?schema=of%20mine"],
+    [`postgres:///app?host=/run/postgresql&user=u&password=${secret}`, "postgres:///app?host=/run/postgresql"],
+  ])("the address of %s", (url, address) => {
+    expect(postgres(url).address).toBe(address);
+  });
+
+  test("a wrong password is refused, and not repeated in the message", async () => {
+    const at = await store();
+    const url = new URL(at.url);
+    url.password = "wrong-password";
+    const failure: unknown = await at.open({ url: url.href }).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(RefusedError);
+    expect(failure).toMatchObject({ refusal: "credentials" });
+    expect(String(failure)).not.toContain("wrong-password");
+  });
+
+  test("a server that is not there is an unknown outcome, to be tried again", async () => {
+    const adapter = new PostgresAdapter("postgres://u:p@127.0.0.1:1/postgres");
+    const failure: unknown = await adapter.open({ ttlMs: 1500, nonce: nonce(), events: new Heard() }, call()).catch((error: unknown) => error);
+    expect(failure).not.toBeInstanceOf(RefusedError);
+  });
+});
+
+/** Until each of so many sessions is waited for by another. */
+async function ringIsClosed(at: Store, sessions: number): Promise<void> {
+  await eventually("the ring is closed", async () => {
+    const watched = await at.rows(
+      `select from $schema.session s where not dead and exists (
+         select from pg_locks l where l.locktype = 'advisory' and l.mode = 'ShareLock' and not l.granted
+            and l.classid = ((s.life >> 32) & 4294967295)::oid and l.objid = (s.life & 4294967295)::oid)`,
+    );
+    return watched.length === sessions;
+  });
+}

@@ -1,0 +1,219 @@
+/** What the tests of this package share: a server, a schema of their own, calls, and a second pair of eyes. */
+
+import { randomBytes } from "node:crypto";
+import { setTimeout as pass } from "node:timers/promises";
+import type { Call, Claim, ClaimAnswer, ClaimRequest, OpenRequest, Session, SessionEvents } from "@elect/core/adapter";
+import { openFaultProxy, type FaultProxy } from "@elect/testing";
+import pg from "pg";
+import { onTestFinished } from "vitest";
+import { startPostgres, type PostgresOptions as ServerOptions, type Server } from "../../../integration/servers/src/index.ts";
+import { postgresRecipe } from "../../../integration/servers/src/postgres.ts";
+import { startServer } from "../../../integration/servers/src/start.ts";
+import { PostgresAdapter } from "../src/adapter.ts";
+import { sqlFor, type Sql } from "../src/sql.ts";
+
+/** The server that all tests of a file share; nobody stops it but the run's end. */
+export async function sharedServer(): Promise<Server> {
+  return startPostgres();
+}
+
+/** A server that may be killed, restarted and paused, whatever the environment points to. */
+export async function ownServer(options: ServerOptions = {}): Promise<Server> {
+  const server = await startServer(await postgresRecipe(options));
+  onTestFinished(() => server.stop());
+  return server;
+}
+
+export const nonce = (): string => randomBytes(16).toString("hex");
+export const freshSchema = (): string => `test_${randomBytes(6).toString("hex")}`;
+
+export function call(timeoutMs = 5000): Call {
+  return { signal: AbortSignal.timeout(timeoutMs), timeoutMs };
+}
+
+/** Session events, in order. */
+export class Heard implements SessionEvents {
+  readonly all: string[] = [];
+  readonly #waiting: { beginning: string; resolve: (event: string) => void }[] = [];
+
+  hint(election: string | null): void {
+    this.#hear(`hint ${election ?? "*"}`);
+  }
+  doubt(cause: unknown): void {
+    this.#hear(`doubt ${cause instanceof Error ? cause.message : String(cause)}`);
+  }
+  lost(claim: Claim, reason: string): void {
+    this.#hear(`lost ${claim.election} ${reason}`);
+  }
+  ended(reason: string): void {
+    this.#hear(`ended ${reason}`);
+  }
+
+  /** The first event that begins so, heard already or to come; it is taken out. */
+  async next(beginning: string): Promise<string> {
+    const index = this.all.findIndex((event) => event.startsWith(beginning));
+    if (index >= 0) return this.all.splice(index, 1)[0] ?? "";
+    return new Promise((resolve) => this.#waiting.push({ beginning, resolve }));
+  }
+
+  #hear(event: string): void {
+    const index = this.#waiting.findIndex(({ beginning }) => event.startsWith(beginning));
+    const [waiting] = index >= 0 ? this.#waiting.splice(index, 1) : [];
+    if (waiting === undefined) this.all.push(event);
+    else waiting.resolve(event);
+  }
+}
+
+/** One candidate process, as the store sees it. */
+export interface Process {
+  readonly session: Session;
+  readonly heard: Heard;
+  readonly adapter: PostgresAdapter;
+}
+
+/** The store of one test: a schema, who takes part, and an administrator's connection. */
+export class Store {
+  readonly url: string;
+  readonly schema: string;
+  readonly sql: Sql;
+  readonly admin: pg.Client;
+
+  private constructor(url: string, schema: string, admin: pg.Client) {
+    this.url = url;
+    this.schema = schema;
+    this.sql = sqlFor(schema);
+    this.admin = admin;
+  }
+
+  static async on(serverUrl: string, schema: string = freshSchema()): Promise<Store> {
+    const admin = await client(serverUrl);
+    onTestFinished(async () => {
+      await admin.query(`drop schema if exists "${schema}" cascade`).catch(() => {});
+    });
+    return new Store(`${serverUrl}?schema=${schema}`, schema, admin);
+  }
+
+  adapter(options: { takeover?: "connection"; url?: string } = {}): PostgresAdapter {
+    const { takeover, url = this.url } = options;
+    const adapter = new PostgresAdapter(url + (takeover === undefined ? "" : `&takeover=${takeover}`));
+    onTestFinished(() => adapter.close(call()).catch(() => {}));
+    return adapter;
+  }
+
+  async open(options: { ttlMs?: number; takeover?: "connection"; url?: string } = {}): Promise<Process> {
+    const { ttlMs = 1500, ...how } = options;
+    const adapter = this.adapter(how);
+    const heard = new Heard();
+    const request: OpenRequest = { ttlMs, nonce: nonce(), events: heard };
+    const session = await adapter.open(request, call());
+    onTestFinished(() => session.abandon());
+    return { session, heard, adapter };
+  }
+
+  /** A URL to the store through a proxy. */
+  async through(): Promise<{ proxy: FaultProxy; url: string }> {
+    const { hostname, port } = new URL(this.url);
+    const proxy = await openFaultProxy({ host: hostname, port: Number(port) });
+    onTestFinished(() => proxy.close());
+    const url = new URL(this.url);
+    url.host = `127.0.0.1:${proxy.port}`;
+    return { proxy, url: url.href };
+  }
+
+  async rows<T extends object>(text: string, values: unknown[] = []): Promise<T[]> {
+    return (await this.admin.query<T>(text.replaceAll("$schema", `"${this.schema}"`), values)).rows;
+  }
+
+  async row<T extends object>(text: string, values: unknown[] = []): Promise<T> {
+    const [row] = await this.rows<T>(text, values);
+    if (row === undefined) throw new Error(`no row: ${text}`);
+    return row;
+  }
+
+  /** The server's process that holds a session's life lock; `null` where nobody does. */
+  async lifeHolder(session: Session): Promise<number | null> {
+    const [found] = await this.rows<{ pid: number }>(
+      `select l.pid from pg_locks l join $schema.session s
+           on l.objsubid = 1 and l.classid = ((s.life >> 32) & 4294967295)::oid and l.objid = (s.life & 4294967295)::oid
+        where l.locktype = 'advisory' and l.mode = 'ExclusiveLock' and l.granted and s.id = $1`,
+      [session.id],
+    );
+    return found?.pid ?? null;
+  }
+
+  async dead(session: Session): Promise<boolean> {
+    return (await this.row<{ dead: boolean }>("select dead from $schema.session where id = $1", [session.id])).dead;
+  }
+
+  /** Makes the lease of a session run out, as if its time had passed. */
+  async expire(session: Session): Promise<void> {
+    await this.rows("update $schema.session set lease = clock_timestamp() - interval '1 ms' where id = $1", [session.id]);
+  }
+
+  /** Ends the connection that carries a session's life lock, and waits until the lock is free. */
+  async terminate(session: Session): Promise<void> {
+    const pid = await this.lifeHolder(session);
+    await this.rows("select pg_terminate_backend($1, 5000)", [pid]);
+  }
+}
+
+/** Until a statement of the schema waits for somebody's lock. */
+export async function untilBlocked(at: Store, what: string): Promise<void> {
+  await eventually(`${what} waits`, async () => {
+    const found = await at.rows(
+      `select from pg_stat_activity where wait_event_type = 'Lock' and query like '%"${at.schema}"%' and pid <> pg_backend_pid()`,
+    );
+    return found.length > 0;
+  });
+}
+
+/** Asks again until the answer is true; for what cannot be awaited. */
+export async function eventually(what: string, ask: () => boolean | Promise<boolean>, ms = 4000): Promise<void> {
+  const until = performance.now() + ms;
+  while (!(await ask())) {
+    if (performance.now() > until) throw new Error(`not within ${ms} ms: ${what}`);
+    await pass(5);
+  }
+}
+
+export async function within<T>(what: string, work: Promise<T>, ms = 4000): Promise<T> {
+  const late = new AbortController();
+  try {
+    return await Promise.race([
+      work,
+      pass(ms, undefined, { signal: late.signal }).then(() => Promise.reject(new Error(`not within ${ms} ms: ${what}`))),
+    ]);
+  } finally {
+    late.abort();
+  }
+}
+
+export { pass };
+
+export async function client(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url });
+  client.on("error", () => {});
+  await client.connect();
+  onTestFinished(() => client.end());
+  return client;
+}
+
+export function bid(election: string, more: Partial<ClaimRequest> = {}): ClaimRequest {
+  return { election, nonce: nonce(), candidate: { id: `candidate of ${election}`, metadata: "{}" }, unchanged: null, ...more };
+}
+
+export async function claim(session: Session, ...requests: ClaimRequest[]): Promise<ClaimAnswer> {
+  const [answer] = await session.claim(requests, call());
+  if (answer === undefined) throw new Error("no answer");
+  return answer;
+}
+
+export async function grant(session: Session, request: ClaimRequest): Promise<bigint> {
+  const answer = await claim(session, request);
+  if (answer.kind !== "granted") throw new Error(`not granted: ${JSON.stringify(answer, (_, v) => String(v))}`);
+  return answer.token;
+}
+
+export function holding(...claims: Claim[]): ReadonlyMap<string, Claim> {
+  return new Map(claims.map((one) => [one.nonce, one]));
+}

@@ -1,0 +1,294 @@
+/** One session: a key with a lease on the server, a connection for commands, a channel for wake-ups. */
+
+import type {
+  Call,
+  Claim,
+  ClaimAnswer,
+  ClaimRequest,
+  LeaderRecord,
+  OpenRequest,
+  Proof,
+  Session,
+  SessionEvents,
+} from "@elect/core/adapter";
+import { Link } from "./client.ts";
+import { refused } from "./errors.ts";
+import type { Settings } from "./options.ts";
+import * as scripts from "./scripts.ts";
+import { durable, weaknesses, type ServerFacts } from "./server.ts";
+import type { Listener, Subscription } from "./watch.ts";
+
+/** How many claims one step takes: a server that runs a script does nothing else. */
+const claimsAtOnce = 1000;
+
+/** How many records a proof looks at one by one. Deletions are noticed by their count; overwriting, on these. */
+const looksPerProof = 128;
+
+export class RedisSession implements Session {
+  readonly id: string;
+  readonly store: string;
+  readonly ttlMs: number;
+  readonly proofLagMs = 0;
+  readonly ticket: string;
+  readonly poll = null;
+  readonly #settings: Settings;
+  readonly #events: SessionEvents;
+  readonly #link: Link;
+  readonly #subscription: Subscription;
+  readonly #keys: readonly [records: string, session: string];
+  readonly #listener: Listener = {
+    message: (text) => this.#hear(text),
+    gap: () => {
+      this.#echoed = this.#proofs;
+      this.#events.hint(null);
+    },
+  };
+  #warnings: readonly string[] = [];
+  /** Nonces that may be ours in the store: asked for, and not let go since. */
+  readonly #known = new Set<string>();
+  #generation = 0;
+  #incarnation = "";
+  #cursor = "0";
+  /** From which of the claims held the next proof looks. */
+  #look = 0;
+  /** Acknowledged proofs, and the last of them that came back through the subscription. */
+  #proofs = 0;
+  #echoed = 0;
+
+  constructor(settings: Settings, subscription: Subscription, request: OpenRequest) {
+    this.id = request.nonce;
+    this.ttlMs = request.ttlMs;
+    this.store = settings.address;
+    this.ticket = JSON.stringify({ records: settings.records, session: this.id });
+    this.#settings = settings;
+    this.#events = request.events;
+    this.#subscription = subscription;
+    this.#keys = [settings.records, `${settings.records}:s:${this.id}`];
+    this.#link = new Link(settings, { inspect: true, lost: (cause) => this.#events.doubt(cause) });
+  }
+
+  get warnings(): readonly string[] {
+    return this.#warnings;
+  }
+
+  async open(call: Call): Promise<void> {
+    try {
+      const [facts] = await Promise.all([
+        this.#link.run(call, async (wire) => wire.server),
+        this.#subscription.listen(this.#channel, this.#listener, call),
+      ]);
+      if (facts !== null) this.#admit(facts);
+      const { reply } = await this.#run(scripts.open, (server) => [...this.#head(server), this.ttlMs], call);
+      const [incarnation, quiet, longest] = texts(reply);
+      if (incarnation === undefined || facts === null) throw unexpected(reply);
+      this.#incarnation = incarnation;
+      this.#warn(facts, Number(quiet), Number(longest));
+    } catch (error) {
+      this.abandon();
+      throw error;
+    }
+  }
+
+  async prove(held: ReadonlyMap<string, Claim>, call: Call): Promise<Proof> {
+    this.#mendSubscription(call);
+    const proof = this.#proofs + 1;
+    const claims = [...held.values()];
+    const looks = this.#next(claims).flatMap(({ nonce, election }) => [nonce, election]);
+    const { reply } = await this.#run(
+      scripts.prove,
+      (server, asking) => [...this.#head(server), this.ttlMs, proof, asking ? "" : this.#cursor, ...looks],
+      call,
+    );
+    if (reply === "dead") return { kind: "dead", reason: "its key is gone: the lease ran out, or the key was deleted" };
+    const [incarnation, cursor, ...lostNonces] = texts(reply);
+    if (incarnation === undefined || cursor === undefined) throw unexpected(reply);
+    this.#proofs = Math.max(this.#proofs, proof);
+    if (cursor !== "") this.#cursor = cursor;
+    let lost: readonly string[] = lostNonces;
+    if (incarnation !== this.#incarnation) {
+      lost = await this.#audit(claims, call);
+      this.#incarnation = incarnation;
+    }
+    // What was let go while the proof was under way is not lost.
+    const gone = lost.flatMap((nonce) => (this.#known.delete(nonce) ? (held.get(nonce) ?? []) : []));
+    return { kind: "alive", ttlMs: this.ttlMs, covers: "all", lost: gone };
+  }
+
+  async claim(requests: readonly ClaimRequest[], call: Call): Promise<readonly ClaimAnswer[]> {
+    this.#subscription.mend(call.timeoutMs);
+    for (const { nonce } of requests) this.#known.add(nonce);
+    const answers: ClaimAnswer[] = [];
+    for (let from = 0; from < requests.length; from += claimsAtOnce) {
+      answers.push(...(await this.#claim(requests.slice(from, from + claimsAtOnce), call)));
+    }
+    return answers;
+  }
+
+  async #claim(requests: readonly ClaimRequest[], call: Call): Promise<readonly ClaimAnswer[]> {
+    const wanted = requests.flatMap(({ election, nonce, candidate }) => [election, nonce, JSON.stringify([candidate.id, candidate.metadata])]);
+    const { reply, replicas } = await this.#run(
+      scripts.claim,
+      (server, asking) => [...this.#head(server), this.#generation, asking ? "ask" : "", ...wanted],
+      call,
+    );
+    if (reply === "dead" || reply === "stale") {
+      const reason = reply === "dead" ? "its key was gone when it claimed" : "a later generation of it has claimed";
+      this.#events.ended(reason);
+      throw new Error(`Session ${this.id} on ${this.#settings.address} is over: ${reason}`);
+    }
+    if (!Array.isArray(reply) || reply.length !== requests.length) throw unexpected(reply);
+    const answers = reply.map(answerFrom);
+    const { wait } = this.#settings;
+    if (wait === null || replicas >= wait.replicas) return answers;
+    const early = requests.filter((_, index) => answers[index]?.kind === "granted");
+    await this.#letGo(early, "", call);
+    return answers.map((answer) =>
+      answer.kind === "granted" ? { kind: "held", by: null, retryInMs: Math.ceil(this.ttlMs / 3), patience: null } : answer,
+    );
+  }
+
+  async release(claims: readonly Claim[], call: Call): Promise<void> {
+    await this.#letGo(claims, "", call);
+  }
+
+  async dispose(claims: readonly Claim[], call: Call): Promise<void> {
+    this.#generation += 1;
+    await this.#letGo(claims, this.#generation, call);
+  }
+
+  async #letGo(claims: readonly Claim[], generation: number | "", call: Call): Promise<void> {
+    for (const { nonce } of claims) this.#known.delete(nonce);
+    const names = claims.flatMap(({ nonce, election }) => [nonce, election]);
+    await this.#link.script(scripts.release, this.#keys, () => [this.id, generation, ...names], call);
+  }
+
+  async end(call: Call): Promise<void> {
+    try {
+      await this.#link.script(scripts.end, this.#keys, () => [this.id], call);
+    } finally {
+      this.abandon();
+    }
+  }
+
+  abandon(): void {
+    this.#subscription.unlisten(this.#channel, this.#listener);
+    this.#link.close();
+  }
+
+  get #channel(): string {
+    return `${this.#settings.records}:w:${this.id}`;
+  }
+
+  /** What every script that judges the server begins with. */
+  #head(server: ServerFacts | null): readonly (string | number)[] {
+    return [this.id, this.#settings.maxTtlMs, durable(this.#settings, server)];
+  }
+
+  /** Runs a script whose effects count only when the replicas asked for have them. */
+  async #run(
+    script: scripts.Script,
+    args: (server: ServerFacts | null, asking: boolean) => readonly (string | number)[],
+    call: Call,
+  ): Promise<{ reply: unknown; replicas: number }> {
+    const { wait } = this.#settings;
+    const alongside = wait === null ? undefined : { command: "WAIT", args: [wait.replicas, wait.timeout] };
+    const done = await this.#link.script(script, this.#keys, args, call, alongside);
+    const replicas = Number(done.alongside ?? 0);
+    if (wait !== null && replicas < wait.replicas && script !== scripts.claim) {
+      throw new Error(`Only ${replicas} of ${wait.replicas} replicas of ${this.#settings.address} acknowledged within ${wait.timeout} ms`);
+    }
+    return { reply: done.reply, replicas };
+  }
+
+  /**
+   * The records may not be what we left: compares them with what is held. Returns the nonces that lost theirs, and
+   * lets go of records of ours that nobody here knows (a server that went back in time brings such things up again).
+   */
+  async #audit(held: readonly Claim[], call: Call): Promise<readonly string[]> {
+    const names = held.flatMap(({ nonce, election }) => [nonce, election]);
+    const { reply } = await this.#link.script(scripts.audit, this.#keys, () => [this.id, ...names], call);
+    if (!Array.isArray(reply)) throw unexpected(reply);
+    const [lost, found] = [texts(reply[0]), texts(reply[1])];
+    const strays: Claim[] = [];
+    for (let i = 0; i + 1 < found.length; i += 2) {
+      const [nonce = "", election = ""] = found.slice(i, i + 2);
+      if (!this.#known.has(nonce)) strays.push({ nonce, election });
+    }
+    if (strays.length > 0) await this.#letGo(strays, "", call);
+    return lost;
+  }
+
+  #next(claims: readonly Claim[]): readonly Claim[] {
+    if (claims.length <= looksPerProof) return claims;
+    const from = this.#look % claims.length;
+    this.#look = from + looksPerProof;
+    return claims.slice(from, from + looksPerProof);
+  }
+
+  /** A wake-up, or the echo of a proof, which shows that wake-ups come through. */
+  #hear(text: string): void {
+    if (!text.startsWith("[")) {
+      this.#echoed = Math.max(this.#echoed, Number(text));
+      return;
+    }
+    for (const election of texts(JSON.parse(text))) this.#events.hint(election);
+  }
+
+  #mendSubscription(call: Call): void {
+    if (this.#proofs - this.#echoed >= 2) {
+      this.#echoed = this.#proofs;
+      this.#subscription.restart(call.timeoutMs);
+    } else this.#subscription.mend(call.timeoutMs);
+  }
+
+  /** Refuses a server that cannot be elected on. */
+  #admit(server: ServerFacts): void {
+    const { address, route, durability } = this.#settings;
+    if (server.role !== "master" && route.kind !== "cluster") {
+      // During a fail-over Sentinel may still name the old master: that will pass.
+      if (route.kind === "sentinel") throw new Error(`The Sentinels sent us to ${address}, which is a replica`);
+      throw refused("standby", `Redis at ${address} is a replica (role ${server.role}); elections need the master. Give its address, or use Sentinel.`);
+    }
+    const found = durability === "required" ? weaknesses(this.#settings, server) : [];
+    if (found.length > 0) {
+      throw refused("durability", `Redis at ${address} does not keep what it acknowledges, and durability is "required". ${found.join(" ")}`);
+    }
+  }
+
+  #warn(server: ServerFacts, quietMs: number, longestTtl: number): void {
+    const { maxTtlMs, namespace } = this.#settings;
+    const warnings = weaknesses(this.#settings, server);
+    if (longestTtl !== maxTtlMs) {
+      warnings.push(
+        `maxTtl is ${maxTtlMs} ms here and was ${longestTtl} ms in another process of namespace "${namespace}": give all the same value.`,
+      );
+    }
+    if (quietMs > 0) {
+      warnings.push(
+        `The server has started or been promoted, and may have forgotten who leads: nobody is elected for another ${quietMs} ms.`,
+      );
+    }
+    this.#warnings = warnings;
+  }
+}
+
+function answerFrom(entry: unknown): ClaimAnswer {
+  const [kind, value = "", token, candidate] = texts(entry);
+  if (kind === "granted") return { kind, token: BigInt(value) };
+  if (kind !== "held") throw unexpected(entry);
+  const by = token === undefined || candidate === undefined ? null : leaderFrom(token, candidate);
+  return { kind, by, retryInMs: Number(value), patience: null };
+}
+
+export function leaderFrom(token: string, candidate: string): LeaderRecord {
+  const [id = "", metadata = "null"] = texts(JSON.parse(candidate));
+  return { id, token: BigInt(token), metadata };
+}
+
+export function texts(value: unknown): string[] {
+  return Array.isArray(value) ? value.map(String) : [];
+}
+
+function unexpected(reply: unknown): Error {
+  return new Error(`Redis answered a script with ${String(JSON.stringify(reply)).slice(0, 200)}`);
+}

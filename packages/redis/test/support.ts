@@ -1,0 +1,163 @@
+/** What the tests of this package share: a server, a namespace of their own, calls, and a second pair of eyes. */
+
+import { randomBytes } from "node:crypto";
+import type { Call, Claim, ClaimAnswer, ClaimRequest, Session, SessionEvents } from "@elect/core/adapter";
+import { openFaultProxy, type FaultProxy } from "@elect/testing";
+import { Redis } from "ioredis";
+import { onTestFinished } from "vitest";
+import { startRedis, type Server } from "../../../integration/servers/src/index.ts";
+import { freePorts } from "../../../integration/servers/src/ports.ts";
+import { redisAnswers } from "../../../integration/servers/src/answers.ts";
+import { redisCommand, type RedisKind, type RedisOptions as ServerOptions } from "../../../integration/servers/src/redis.ts";
+import { startServer } from "../../../integration/servers/src/start.ts";
+import { RedisAdapter } from "../src/adapter.ts";
+import type { RedisOptions } from "../src/options.ts";
+
+/** The longest TTL of the tests, so that fresh servers elect soon. */
+export const maxTtl = 2000;
+export const ttl = 1500;
+
+/** The server that all tests of a file share; nobody stops it but the run's end. */
+export async function sharedServer(): Promise<Server> {
+  // A log that reaches the disk: nothing to wait for on a fresh server (see decisions/0002).
+  return startRedis({ appendonly: "always" });
+}
+
+/** A server that may be killed, restarted and paused, whatever the environment points to. */
+export async function ownServer({ kind = "redis", ...options }: ServerOptions & { kind?: RedisKind } = {}): Promise<Server> {
+  const [port = 0] = await freePorts(1);
+  const server = await startServer({
+    kind,
+    command: redisCommand(kind, options),
+    listens: 6379,
+    port,
+    url: `redis://127.0.0.1:${port}`,
+    answers: redisAnswers,
+  });
+  onTestFinished(() => server.stop());
+  return server;
+}
+
+export const nonce = (): string => randomBytes(16).toString("hex");
+export const namespace = (): string => `test-${randomBytes(6).toString("hex")}`;
+
+export function call(timeoutMs = 5000): Call {
+  return { signal: AbortSignal.timeout(timeoutMs), timeoutMs };
+}
+
+export async function proxyTo(port: number): Promise<FaultProxy> {
+  const proxy = await openFaultProxy({ host: "127.0.0.1", port });
+  onTestFinished(() => proxy.close());
+  return proxy;
+}
+
+/** Everything that an ACL user of elections needs, as in the README. */
+export const privileges = (namespace: string): string[] => [
+  "resetkeys",
+  "resetchannels",
+  "-@all",
+  `~elect:{${namespace}}*`,
+  `&elect:{${namespace}}:*`,
+  ..."+hello +info +config|get +evalsha +eval +subscribe +unsubscribe +publish +time".split(" "),
+  ..."+exists +del +pexpire +pttl +hget +hset +hmget +hdel +hlen +hexists +hgetall +hincrby +hscan +zadd +zrem +zrange".split(" "),
+];
+
+/** The plain driver, to look and to meddle. */
+export function plain(port: number, options: object = {}): Redis {
+  const client = new Redis({ port, host: "127.0.0.1", ...options });
+  client.on("error", () => {});
+  onTestFinished(() => client.disconnect());
+  return client;
+}
+
+/** Session events, in order; what is awaited is taken out. */
+export class Heard implements SessionEvents {
+  readonly all: string[] = [];
+  readonly #waiting: { matches(event: string): boolean; resolve(event: string): void }[] = [];
+
+  hint(election: string | null): void {
+    this.#hear(`hint ${election ?? "*"}`);
+  }
+  doubt(cause: unknown): void {
+    this.#hear(`doubt ${String(cause)}`);
+  }
+  lost(claim: Claim, reason: string): void {
+    this.#hear(`lost ${claim.election} ${reason}`);
+  }
+  ended(reason: string): void {
+    this.#hear(`ended ${reason}`);
+  }
+
+  async next(beginning: string): Promise<string> {
+    const index = this.all.findIndex((event) => event.startsWith(beginning));
+    if (index !== -1) return this.all.splice(index, 1)[0]!;
+    return new Promise((resolve) => this.#waiting.push({ matches: (event) => event.startsWith(beginning), resolve }));
+  }
+
+  #hear(event: string): void {
+    const index = this.#waiting.findIndex(({ matches }) => matches(event));
+    if (index === -1) this.all.push(event);
+    else this.#waiting.splice(index, 1)[0]!.resolve(event);
+  }
+}
+
+export interface Candidate {
+  readonly adapter: RedisAdapter;
+  readonly session: Session;
+  readonly heard: Heard;
+  bid(election: string, id?: string): ClaimRequest;
+  claim(...requests: ClaimRequest[]): Promise<ClaimAnswer>;
+  prove(...held: Claim[]): ReturnType<Session["prove"]>;
+}
+
+/** A process of its own: an adapter, and one open session. */
+export async function candidate(options: RedisOptions | string, as: { ttl?: number; id?: string } = {}): Promise<Candidate> {
+  const adapter = new RedisAdapter(options);
+  const heard = new Heard();
+  onTestFinished(() => adapter.close());
+  const session = await adapter.open({ ttlMs: as.ttl ?? ttl, nonce: as.id ?? nonce(), events: heard }, call());
+  onTestFinished(() => session.abandon());
+  return {
+    adapter,
+    session,
+    heard,
+    bid: (election, id = "someone") => ({
+      election,
+      nonce: nonce(),
+      candidate: { id, metadata: JSON.stringify({ of: id }) },
+      unchanged: null,
+    }),
+    claim: async (...requests) => (await session.claim(requests, call()))[0]!,
+    prove: async (...held) => session.prove(new Map(held.map((claim) => [claim.nonce, claim])), call()),
+  };
+}
+
+export function tokenOf(answer: ClaimAnswer | undefined): bigint {
+  if (answer?.kind !== "granted") throw new Error(`not granted: ${JSON.stringify(answer, (_, value: unknown) => (typeof value === "bigint" ? `${value}` : value))}`);
+  return answer.token;
+}
+
+export async function pass(ms: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** For what cannot be awaited. */
+export async function eventually(what: string, ask: () => boolean | Promise<boolean>, ms = 5000): Promise<void> {
+  const until = performance.now() + ms;
+  while (!(await ask())) {
+    if (performance.now() > until) throw new Error(`not within ${ms} ms: ${what}`);
+    await pass(20);
+  }
+}
+
+/** Arms a look at all that the server executes, on any connection; the promise inside resolves with the first that matches. */
+export async function monitored(port: number, matches: (line: string) => boolean): Promise<{ seen: Promise<void> }> {
+  const monitor = await plain(port).monitor();
+  onTestFinished(() => monitor.disconnect());
+  const seen = new Promise<void>((resolve) => {
+    monitor.on("monitor", (_time: string, args: string[]) => {
+      if (matches(args.join(" "))) resolve();
+    });
+  });
+  return { seen };
+}

@@ -1,0 +1,82 @@
+/** How the contract's tests are declared: named by promise or hazard, run side by side, skipped with a reason only. */
+
+import { describe, test } from "vitest";
+import { isNone, type ElectionContract } from "./options.ts";
+import { Stage } from "./stage.ts";
+
+/** What a test needs of a backend. */
+export type Need =
+  /** A network between candidate and store. */
+  | "faults"
+  /** A list of endpoints. */
+  | "several-endpoints"
+  /** Somebody with access to the store. */
+  | "operator"
+  /** Candidates in other processes of this host. */
+  | "children"
+  /** A leader that is stopped or cut off is replaced. */
+  | "stopped"
+  /** Candidates win in the order in which they began to wait. */
+  | "fifo";
+
+/** How long a test may take before it is taken for hung. */
+const timeout = 90_000;
+
+export class Suite {
+  readonly contract: ElectionContract;
+  /** Tells this run's elections from those of any other run on the same store. */
+  readonly #run: string = Math.random().toString(36).slice(2, 10).padEnd(8, "0");
+  #tests = 0;
+
+  constructor(contract: ElectionContract) {
+    this.contract = contract;
+  }
+
+  group(behaviour: string, declare: () => void): void {
+    describe(behaviour, declare);
+  }
+
+  test(name: string, needs: readonly Need[], play: (stage: Stage) => Promise<void>): void {
+    const election = `contract-${this.#run}-${++this.#tests}`;
+    const lacking = needs.map((need) => lacks(this.contract, need)).find((reason) => reason !== null);
+    test(name, { timeout }, async ({ skip }) => {
+      if (lacking !== undefined && lacking !== null) skip(lacking);
+      const stage = new Stage(this.contract, election);
+      const failures: unknown[] = [];
+      await play(stage).catch((error: unknown) => failures.push(error));
+      await stage.end().catch((error: unknown) => failures.push(error));
+      const [first] = failures;
+      if (first === undefined) return;
+      const lines = [...failures.map(String), stage.story];
+      if (stage.standstill > stage.ttl / 6) {
+        lines.push(`The test's own process stood still for ${Math.round(stage.standstill)} ms: too busy a machine for this TTL?`);
+      }
+      // The first failure goes on as it is, with its place and its difference; the rest is told in its message.
+      if (first instanceof Error) first.message = lines.join("\n");
+      throw first;
+    });
+  }
+}
+
+/** Why the backend cannot show this; `null` if it can. */
+function lacks({ faults, operator, capabilities }: ElectionContract, need: Need): string | null {
+  switch (need) {
+    case "faults":
+      return isNone(faults) ? faults.none : null;
+    case "several-endpoints":
+      if (isNone(faults)) return faults.none;
+      return faults.takesSeveral === true ? null : "its URL names one endpoint";
+    case "operator":
+      return isNone(operator) ? operator.none : null;
+    case "children":
+      return capabilities.reach === "process" ? 'it declares reach "process": other processes cannot be candidates' : null;
+    case "stopped":
+      return capabilities.stopped !== null ? null : limitOf(10, capabilities.limits);
+    case "fifo":
+      return capabilities.order === "fifo" ? null : 'it declares order "none": candidates win in no particular order';
+  }
+}
+
+function limitOf(promise: number, limits: ElectionContract["capabilities"]["limits"]): string {
+  return limits.find((limit) => limit.promise === promise)?.sentence ?? `no limit of promise ${promise} is declared`;
+}

@@ -1,0 +1,468 @@
+/** The rules of the port, one by one, each forced at its exact point against a real server. */
+
+import { InvalidOptionError, type Session } from "@elect/core/adapter";
+import { openFaultProxy, type FaultProxy } from "@elect/testing";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { encodeName } from "../src/paths.ts";
+import { bid, call, claim, granted, nonce, store, target } from "./support.ts";
+
+async function proxied(): Promise<{ proxy: FaultProxy; url: string }> {
+  const proxy = await openFaultProxy(target);
+  onTestFinished(async () => proxy.close());
+  return { proxy, url: `zookeeper://127.0.0.1:${proxy.port}` };
+}
+
+const none: ReadonlyMap<string, never> = new Map<string, never>();
+
+describe("a session", () => {
+  test("tells what the server negotiated, and which store this is", async () => {
+    const zk = store();
+    const [a, b] = [await zk.open({ ttlMs: 5_000 }), await zk.open({ ttlMs: 600 })];
+    expect(a.session.ttlMs).toBe(5_000);
+    expect(b.session.ttlMs, "rounded up to two ticks of the server").toBeGreaterThanOrEqual(600);
+    expect(a.session.proofLagMs).toBe(a.session.ttlMs / 4);
+    expect(a.session.id).not.toBe(b.session.id);
+    expect(a.session.store).toBe(b.session.store);
+    expect(a.session.poll).toBeNull();
+  });
+
+  test("proves itself by a write, and needs no timer of its own to live", async () => {
+    const zk = store();
+    const { session, nonce: own } = await zk.open();
+    const operator = await zk.operator();
+    const before = await operator.read(zk.paths.session(own));
+    await expect(session.prove(none, call())).resolves.toEqual({
+      kind: "alive",
+      ttlMs: 5_000,
+      covers: "all",
+      lost: [],
+    });
+    const after = await operator.read(zk.paths.session(own));
+    expect(after!.stat.version).toBe(before!.stat.version + 1);
+  });
+
+  test("S1: is dead once ended, whoever ended it, and no proof or claim brings it back", async () => {
+    const zk = store();
+    const { session, heard, nonce: own } = await zk.open();
+    await granted(session, bid("a"));
+    await zk.adapter().end(session.ticket, call());
+    await heard.next("doubt");
+    await expect(session.prove(none, call())).resolves.toMatchObject({ kind: "dead" });
+    await heard.next("ended");
+    await expect(session.claim([bid("a")], call())).rejects.toThrow(/ended the session/);
+    const operator = await zk.operator();
+    expect(await operator.read(zk.paths.session(own))).toBeNull();
+    expect(await operator.read(zk.paths.leader("a"))).toBeNull();
+  });
+
+  test("S1, S5: whose node an operator deleted is reported dead and not made again", async () => {
+    const zk = store();
+    const { session, nonce: own } = await zk.open();
+    const operator = await zk.operator();
+    await operator.remove(zk.paths.session(own));
+    await expect(session.prove(none, call())).resolves.toEqual({
+      kind: "dead",
+      reason: "its session node was deleted",
+    });
+    expect(await operator.read(zk.paths.session(own))).toBeNull();
+  });
+
+  test("S5: whose generation node was deleted can claim nothing and says so", async () => {
+    const zk = store();
+    const { session, heard, nonce: own } = await zk.open();
+    await (await zk.operator()).remove(zk.paths.generation(own));
+    expect(await claim(session, bid("a"))).toMatchObject({ kind: "unknown" });
+    await heard.next("ended: its generation node");
+  });
+
+  test("ends in one step and frees what it held; ending twice, or by ticket afterwards, is a no-op", async () => {
+    const zk = store();
+    const [a, b] = [await zk.open(), await zk.open()];
+    await granted(a.session, bid("a"));
+    expect(await claim(b.session, bid("a"))).toMatchObject({ kind: "held" });
+    await a.session.end(call());
+    await b.heard.next("hint a");
+    await zk.adapter().end(a.session.ticket, call());
+    await expect(zk.adapter().end("nonsense", call())).rejects.toThrow(InvalidOptionError);
+  });
+
+  test("abandoned, says nothing to the store, which keeps its records until the timeout", async () => {
+    const zk = store();
+    const { session, heard } = await zk.open();
+    await granted(session, bid("a"));
+    session.abandon();
+    await expect(session.prove(none, call())).rejects.toThrow(/let go/);
+    expect(await (await zk.operator()).read(zk.paths.leader("a"))).not.toBeNull();
+    expect(heard.all).toEqual([]);
+    await zk.adapter().end(session.ticket, call());
+  });
+});
+
+describe("a claim", () => {
+  test("S2: returns its own record for the same nonce, and is held for any other of the same session", async () => {
+    const zk = store();
+    const { session } = await zk.open();
+    const first = bid("a", nonce(), "first");
+    const token = await granted(session, first);
+    expect(await granted(session, first)).toBe(token);
+    expect(await claim(session, bid("a", nonce(), "second"))).toEqual({
+      kind: "held",
+      by: { id: "first", metadata: `{"of":"first"}`, token },
+      retryInMs: null,
+      patience: null,
+    });
+  });
+
+  test("S3: that reaches the server after the session's end is not granted", async () => {
+    const zk = store();
+    const { proxy, url } = await proxied();
+    const { session } = await zk.open({ url });
+    const sent = proxy.once(
+      ({ direction, bytes }) => direction === "up" && bytes.includes("/a/leader"),
+      "hold",
+    );
+    const answer = session.claim([bid("a")], call(2_000));
+    answer.catch(() => {});
+    await sent.seen;
+    await zk.adapter().end(session.ticket, call());
+    proxy.heal();
+    await expect(answer.then(([only]) => only)).resolves.toMatchObject({ kind: "unknown" });
+    expect(await zk.adapter().read("a", call())).toBeNull();
+  });
+
+  test("S4: held up on its way cannot land after it was disposed of", async () => {
+    const zk = store();
+    const { proxy, url } = await proxied();
+    const { session } = await zk.open({ url });
+    const request = bid("a");
+    const sent = proxy.once(
+      ({ direction, bytes }) => direction === "up" && bytes.includes("/a/leader"),
+      "hold",
+    );
+    const gaveUp = new AbortController();
+    const answer = session.claim([request], { signal: gaveUp.signal, timeoutMs: 5_000 });
+    await sent.seen;
+    gaveUp.abort();
+    await expect(answer).rejects.toThrow(/given up/);
+    await session.dispose([request], call());
+    proxy.heal();
+    // Whatever was held has arrived before this proof's answer, or never will.
+    await session.prove(none, call());
+    expect(await zk.adapter().candidates("a", call())).toEqual([]);
+  });
+
+  test("S4: carries its generation, and an older one is refused in the step that would grant it", async () => {
+    const zk = store();
+    const { session, nonce: own } = await zk.open();
+    const operator = await zk.operator();
+    // As if a `dispose` of ours, thought lost, had arrived late.
+    await operator.setData(zk.paths.generation(own), Buffer.alloc(0));
+    const request = bid("a");
+    expect(await claim(session, request)).toMatchObject({ kind: "unknown" });
+    expect(await operator.read(zk.paths.leader("a"))).toBeNull();
+    await session.dispose([request], call());
+    await granted(session, request);
+  });
+
+  test("whose reply is lost is unknown, recognises itself when retried, and is gone when disposed of", async () => {
+    const zk = store();
+    const { proxy, url } = await proxied();
+    const [a, b] = [await zk.open({ url }), await zk.open()];
+    const request = bid("a");
+    proxy.once(({ direction, bytes }) => direction === "up" && bytes.includes("/a/leader"), "cut-after");
+    expect(await claim(a.session, request)).toMatchObject({ kind: "unknown" });
+    const { token } = (await zk.adapter().read("a", call()))!;
+    expect(await granted(a.session, request)).toBe(token);
+
+    expect(await claim(b.session, bid("a"))).toMatchObject({ kind: "held" });
+    await a.session.dispose([request], call());
+    await b.heard.next("hint a");
+  });
+
+  test("1,000 elections in one call, each led", async () => {
+    const zk = store();
+    const { session } = await zk.open({ ttlMs: 20_000 });
+    const requests = Array.from({ length: 1_000 }, (_, n) => bid(`election-${n}`));
+    const answers = await session.claim(requests, call(10_000));
+    const tokens = answers.map((answer) => (answer.kind === "granted" ? answer.token : null));
+    expect(tokens).not.toContain(null);
+    expect(new Set(tokens).size).toBe(1_000);
+    await session.release(requests, call(10_000));
+    expect(await (await zk.operator()).children(zk.paths.elections)).toEqual([]);
+  });
+
+  test("takes any name that core allows", async () => {
+    const zk = store();
+    const { session, adapter } = await zk.open();
+    const names = [
+      ".",
+      "..",
+      "leader",
+      "a/b",
+      "a%2Fb",
+      "zookeeper",
+      "Größe 🚀",
+      "ſ".repeat(100),
+      "c-1-2",
+      "a b?c#d",
+    ];
+    expect(new Set(names.map(encodeName)).size).toBe(names.length);
+    for (const name of names) {
+      await granted(session, bid(name, nonce(), name));
+      expect(await adapter.read(name, call())).toMatchObject({ id: name });
+    }
+  });
+});
+
+describe("the queue", () => {
+  test("is first come first served, and a release wakes one candidate only", async () => {
+    const zk = store();
+    const [a, b, c, d] = [await zk.open(), await zk.open(), await zk.open(), await zk.open()];
+    const requests = [a, b, c, d].map((_, n) => bid("a", nonce(), `${n}`));
+    let token = await granted(a.session, requests[0]!);
+    for (const [n, { session }] of [b, c, d].entries()) {
+      expect(await claim(session, requests[n + 1]!)).toMatchObject({ kind: "held", by: { id: "0", token } });
+    }
+    const order = (await a.adapter.candidates("a", call())).map(({ id }) => id);
+    expect(order).toEqual(["0", "1", "2", "3"]);
+    for (const [n, next] of [b, c, d].entries()) {
+      await [a, b, c][n]!.session.release([requests[n]!], call());
+      await next.heard.next("hint a");
+      for (const other of [a, b, c, d]) expect(other.heard.all, "nobody else is woken").toEqual([]);
+      const later = await granted(next.session, requests[n + 1]!);
+      expect(later).toBeGreaterThan(token);
+      token = later;
+    }
+  });
+
+  test("ZK-11: somebody who leaves the middle makes no leader and wakes only who was behind", async () => {
+    const zk = store();
+    const [a, b, c] = [await zk.open(), await zk.open(), await zk.open()];
+    const requests = [a, b, c].map(() => bid("a"));
+    await granted(a.session, requests[0]!);
+    await claim(b.session, requests[1]!);
+    await claim(c.session, requests[2]!);
+    await b.session.release([requests[1]!], call());
+    await c.heard.next("hint a");
+    expect(a.heard.all).toEqual([]);
+    expect(await claim(c.session, requests[2]!)).toMatchObject({ kind: "held" });
+    await a.session.release([requests[0]!], call());
+    await c.heard.next("hint a");
+    await granted(c.session, requests[2]!);
+  });
+
+  test("nobody overtakes who waits while the leader's node is gone", async () => {
+    const zk = store();
+    const [a, b, late] = [await zk.open(), await zk.open(), await zk.open()];
+    const [first, second] = [bid("a"), bid("a")];
+    await granted(a.session, first);
+    await claim(b.session, second);
+    await a.session.release([first], call());
+    // b was told, but has not claimed yet.
+    expect(await claim(late.session, bid("a"))).toMatchObject({ kind: "held", by: null });
+    await granted(b.session, second);
+  });
+});
+
+describe("a release", () => {
+  test("deletes what names this session and nonce, and nothing else; again, it is a success", async () => {
+    const zk = store();
+    const [a, b] = [await zk.open(), await zk.open()];
+    const [first, second] = [bid("a"), bid("a")];
+    await granted(a.session, first);
+    await claim(b.session, second);
+    await a.session.release([first], call());
+    await b.heard.next("hint a");
+    const token = await granted(b.session, second);
+    await a.session.release([first], call());
+    await a.session.release([second], call());
+    await a.session.dispose([first, second], call());
+    expect(await a.adapter.read("a", call())).toMatchObject({ token });
+  });
+
+  test("S6: the last one out removes the election's node; tokens go on rising", async () => {
+    const zk = store();
+    const { session } = await zk.open();
+    const operator = await zk.operator();
+    let last = 0n;
+    for (let term = 0; term < 10; term += 1) {
+      const request = bid("a");
+      const token = await granted(session, request);
+      expect(token).toBeGreaterThan(last);
+      last = token;
+      await session.release([request], call());
+      expect(await operator.children(zk.paths.elections)).toEqual([]);
+    }
+  });
+
+  test("whose reply is lost may be repeated", async () => {
+    const zk = store();
+    const { proxy, url } = await proxied();
+    const [a, b] = [await zk.open({ url }), await zk.open()];
+    const [first, second] = [bid("a"), bid("a")];
+    await granted(a.session, first);
+    await claim(b.session, second);
+    proxy.cutAfter(1);
+    await expect(a.session.release([first], call())).rejects.toThrow();
+    await b.heard.next("hint a");
+    const token = await granted(b.session, second);
+    await a.session.release([first], call());
+    expect(await b.adapter.read("a", call())).toMatchObject({ token });
+  });
+});
+
+describe("S5: third parties are noticed", () => {
+  for (const which of ["leader", "place"] as const) {
+    test(`when they delete the ${which} node of a leader`, async () => {
+      const zk = store();
+      const [a, b] = [await zk.open(), await zk.open()];
+      const [first, second] = [bid("a"), bid("a")];
+      await granted(a.session, first);
+      await claim(b.session, second);
+      await remove(zk, which);
+      await a.heard.next("lost a");
+      expect(a.heard.lostClaims).toEqual([{ election: "a", nonce: first.nonce }]);
+      // The deposed one lets go, and the next one leads.
+      await a.session.release([first], call());
+      await b.heard.next("hint a");
+      if ((await claim(b.session, second)).kind === "held") {
+        await b.heard.next("hint a");
+        await granted(b.session, second);
+      }
+    });
+
+    test(`when they delete the ${which} node while its owner is cut off`, async () => {
+      const zk = store();
+      const { proxy, url } = await proxied();
+      const { session, heard } = await zk.open({ url });
+      await granted(session, bid("a"));
+      proxy.refuse();
+      await heard.next("doubt");
+      await remove(zk, which);
+      proxy.heal();
+      await session.prove(none, call());
+      await heard.next("lost a");
+    });
+  }
+
+  test("when they delete the place of somebody who waits, who queues again", async () => {
+    const zk = store();
+    const [a, b] = [await zk.open(), await zk.open()];
+    const [first, second] = [bid("a"), bid("a")];
+    await granted(a.session, first);
+    await claim(b.session, second);
+    await remove(zk, "last place");
+    await b.heard.next("lost a");
+    await b.heard.next("hint a");
+    expect(await claim(b.session, second)).toMatchObject({ kind: "held" });
+    await a.session.release([first], call());
+    await b.heard.next("hint a");
+    await granted(b.session, second);
+  });
+
+  test("who only write to the leader node depose nobody, and a later deletion is still seen", async () => {
+    const zk = store();
+    const { session, heard, adapter } = await zk.open();
+    const token = await granted(session, bid("a"));
+    const operator = await zk.operator();
+    const node = await operator.read(zk.paths.leader("a"));
+    for (let n = 0; n < 3; n += 1) await operator.setData(zk.paths.leader("a"), node!.data!);
+    await session.prove(none, call());
+    expect(await adapter.read("a", call())).toMatchObject({ token });
+    expect(heard.all).toEqual([]);
+    await operator.remove(zk.paths.leader("a"));
+    await heard.next("lost a");
+  });
+});
+
+describe("a call", () => {
+  test("is over when its signal aborts; the session goes on with the next one", async () => {
+    const zk = store();
+    const { proxy, url } = await proxied();
+    const { session, heard } = await zk.open({ url });
+    const token = await granted(session, bid("a"));
+    proxy.silence();
+    await expect(session.prove(none, call(100))).rejects.toThrow(/given up/);
+    await heard.next("doubt");
+    await expect(session.prove(none, call(100)), "nor does a handshake outlast it").rejects.toThrow(
+      /given up/,
+    );
+    proxy.heal();
+    await expect(session.prove(none, call())).resolves.toMatchObject({ kind: "alive" });
+    await heard.next("hint *");
+    expect(await zk.adapter().read("a", call())).toMatchObject({ token });
+    expect(heard.all.filter((event) => event !== "doubt")).toEqual([]);
+  });
+
+  test("with a signal that has aborted sends nothing", async () => {
+    const zk = store();
+    const { session, nonce: own } = await zk.open();
+    const operator = await zk.operator();
+    const before = await operator.read(zk.paths.session(own));
+    await expect(session.prove(none, { signal: AbortSignal.abort(), timeoutMs: 1 })).rejects.toThrow();
+    await operator.sync("/");
+    const after = await operator.read(zk.paths.session(own));
+    expect(after!.stat.version).toBe(before!.stat.version);
+  });
+
+  test("says at once that nobody listens, and where", async () => {
+    const adapter = store().adapter({ url: "zookeeper://127.0.0.1:1,127.0.0.1:2" });
+    await expect(adapter.read("a", call())).rejects.toThrow(/127\.0\.0\.1:1,127\.0\.0\.1:2.*ECONNREFUSED/);
+  });
+
+  test("tries every server once", async () => {
+    const zk = store();
+    const adapter = zk.adapter({ url: `zookeeper://127.0.0.1:1,127.0.0.1:2,${target.host}:${target.port}` });
+    expect(await adapter.read("a", call())).toBeNull();
+  });
+});
+
+describe("observers", () => {
+  test("read the leader and its token, and nobody when there is none", async () => {
+    const zk = store();
+    const { session, adapter } = await zk.open();
+    expect(await adapter.read("a", call())).toBeNull();
+    expect(await adapter.candidates("a", call())).toEqual([]);
+    const request = bid("a", nonce(), "me");
+    const token = await granted(session, request);
+    expect(await adapter.read("a", call())).toEqual({ id: "me", metadata: `{"of":"me"}`, token });
+    await session.release([request], call());
+    expect(await adapter.read("a", call())).toBeNull();
+  });
+
+  test("are told of every change, before and after the connection was lost", async () => {
+    const zk = store();
+    const { proxy, url } = await proxied();
+    const { session } = await zk.open();
+    const observer = zk.adapter({ url });
+    let changes = changed();
+    const watch = await observer.watch("a", () => changes.resolve(), call());
+    const step = async (act: () => Promise<unknown>): Promise<void> => {
+      changes = changed();
+      await act();
+      await changes.promise;
+    };
+    const request = bid("a");
+    await step(async () => granted(session, request));
+    await step(async () => session.release([request], call()));
+    await step(async () => proxy.reset());
+    await step(async () => observer.read("a", call()));
+    await step(async () => granted(session, bid("a")));
+    watch.close();
+  });
+});
+
+function changed(): PromiseWithResolvers<void> {
+  return Promise.withResolvers<void>();
+}
+
+async function remove(zk: ReturnType<typeof store>, which: "leader" | "place" | "last place"): Promise<void> {
+  const operator = await zk.operator();
+  if (which === "leader") return void (await operator.remove(zk.paths.leader("a")));
+  const places = (await operator.children(zk.paths.election("a")))!.filter((node) => node.startsWith("c-"));
+  places.sort((a, b) => Number(a.slice(-10)) - Number(b.slice(-10)));
+  const node = which === "place" ? places[0]! : places.at(-1)!;
+  await operator.remove(zk.paths.place("a", node));
+}
+
+export type { Session };
