@@ -195,8 +195,11 @@ export type Proof =
       readonly kind: "alive";
       /** The lease from the moment this proof was sent, in ms. */
       readonly ttlMs: number;
-      /** `"all"`, or (stores that renew each record by itself) the nonces whose records were renewed. */
-      readonly covers: "all" | ReadonlySet<string>;
+      /**
+       * Which of `held` this proof renews: all, as they hang on the session. A store that renews each record by itself
+       * (Kubernetes Leases) will answer with their nonces; core then keeps a lease for each (decision 3).
+       */
+      readonly covers: "all";
       /** Claims of `held` whose record is gone or somebody else's. */
       readonly lost: readonly Claim[];
     }
