@@ -79,6 +79,13 @@ export class Consumer implements Disposable {
     return this.node(join(dirname(manifestFile), bin.tsc), "-p", "tsconfig.json");
   }
 
+  /** A file of the consumer's; returns its path. */
+  write(name: string, text: string): string {
+    const path = join(this.folder, name);
+    writeFileSync(path, text);
+    return path;
+  }
+
   installed(name: string): boolean {
     return existsSync(join(this.folder, "node_modules", name));
   }

@@ -1,5 +1,9 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Consumer } from "./consumer.ts";
+
+const readme = resolve(import.meta.dirname, "../../../README.md");
 
 let consumer: Consumer;
 beforeAll(() => {
@@ -18,6 +22,11 @@ describe("a project that installed the published packages", () => {
     expect(JSON.parse(await consumer.node("election.cjs"))).toEqual({ valid: true, token: "bigint" });
   });
 
+  it("runs the README's first example", async () => {
+    const file = consumer.write("example.mts", firstExample(readFileSync(readme, "utf8")));
+    expect(await consumer.node(file)).toMatch(/^leading under fencing token \d+\n$/);
+  });
+
   it.for(["typescript-5.9", "typescript-6", "typescript"])("type-checks with %s", async (typescript) => {
     expect(await consumer.typecheck(typescript)).toBe("");
   });
@@ -33,3 +42,10 @@ describe("a project that installed the published packages", () => {
     },
   );
 });
+
+/** The first block of TypeScript in a page. */
+function firstExample(markdown: string): string {
+  const block = /^```ts\n(.*?)^```$/ms.exec(markdown)?.[1];
+  if (block === undefined) throw new Error("the page has no example");
+  return block;
+}

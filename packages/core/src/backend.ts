@@ -71,10 +71,10 @@ export function insideOf(backend: Backend): Inside {
   if (inside === undefined) {
     throw new InvalidOptionError(
       "backend",
-      "backend is not a backend of Elect: take it from `await connect(url)`, `memory()` or an adapter's factory.",
+      "backend is none of Elect's: take it from `await connect(url)` or an adapter's factory.",
     );
   }
-  if (inside.closed) throw new ClosedError(`The backend ${backend.address} is closed; make a new one.`);
+  if (inside.closed) throw new ClosedError(`The backend ${backend.address} is closed: create another.`);
   return inside;
 }
 

@@ -5,7 +5,7 @@
 
 import { onAbort, raceAbort } from "./abort.ts";
 import type { Inside } from "./backend.ts";
-import type { Claimant } from "./claims.ts";
+import type { Claimant } from "./claim-book.ts";
 import type { Timer } from "./clock.ts";
 import { publish, type TermMessage } from "./diagnostics.ts";
 import type { Cancellation, CloseReport, Election, Remainder } from "./election.ts";
@@ -35,10 +35,6 @@ import { HeldTerm, type Term, type TermHost } from "./term.ts";
 
 /** How long `close()` waits for the store to take a record back, in ms. */
 const giveBackLimit = 2_000;
-
-type Outcome<Result> =
-  | { readonly kind: "returned"; readonly result: Result; readonly whileLeading: boolean }
-  | { readonly kind: "threw"; readonly error: unknown };
 
 export class Candidacy implements Election, Claimant, TermHost {
   readonly name: string;
@@ -109,12 +105,24 @@ export class Candidacy implements Election, Claimant, TermHost {
     if (this.#work !== null) throw this.#busy();
     for (;;) {
       const term = await this.#campaignOnce(signal);
-      const outcome = await this.#runTerm(term, work, signal);
+      // Known to be running before its first statement runs.
+      const running = Promise.resolve().then(() => {
+        term.signal.throwIfAborted();
+        return work(term);
+      });
+      this.#work = running;
+      const unlisten = onAbort(signal, () => this.tell({ kind: "end", reason: "aborted" }));
+      const [outcome] = await Promise.allSettled([running]);
+      unlisten();
+      const whileLeading = term.isValid();
+      this.#work = null;
+      this.#drain?.cancel();
+      if (this.#term === term) this.tell({ kind: "work-done" });
       await this.#givenBack();
-      if (outcome.kind === "threw" && !isLossOf(term, outcome.error)) throw outcome.error;
+      if (outcome.status === "rejected" && !isLossOf(term, outcome.reason)) throw outcome.reason;
       signal?.throwIfAborted();
-      if (outcome.kind === "returned" && outcome.whileLeading) return outcome.result;
       if (this.#isClosed()) throw this.#closedError();
+      if (outcome.status === "fulfilled" && whileLeading) return outcome.value;
     }
   }
 
@@ -183,31 +191,6 @@ export class Candidacy implements Election, Claimant, TermHost {
       return (await promise) as HeldTerm;
     } finally {
       unlisten();
-    }
-  }
-
-  async #runTerm<Result>(
-    term: HeldTerm,
-    work: (term: Term) => Promise<Result> | Result,
-    signal: AbortSignal | undefined,
-  ): Promise<Outcome<Result>> {
-    // Known to be running before its first statement runs.
-    const running = Promise.resolve().then(() => {
-      term.signal.throwIfAborted();
-      return work(term);
-    });
-    this.#work = running;
-    const unlisten = onAbort(signal, () => this.tell({ kind: "end", reason: "aborted" }));
-    try {
-      const result = await running;
-      return { kind: "returned", result, whileLeading: term.isValid() && this.#closing === null };
-    } catch (error) {
-      return { kind: "threw", error };
-    } finally {
-      unlisten();
-      this.#work = null;
-      this.#drain?.cancel();
-      if (this.#term === term) this.tell({ kind: "work-done" });
     }
   }
 
@@ -354,7 +337,7 @@ export class Candidacy implements Election, Claimant, TermHost {
   }
 
   #closedError(): ClosedError {
-    return new ClosedError(`${this.#who()} is closed. Create a new one.`);
+    return new ClosedError(`${this.#who()} is closed: create another.`);
   }
 
   #who(): string {

@@ -12,46 +12,13 @@
  */
 
 import { bounded } from "./call.ts";
+import { ClaimBook, type Claimant, type Entry } from "./claim-book.ts";
 import type { Clock, Timer } from "./clock.ts";
-import type { Fact } from "./election-state.ts";
 import { TokenRegressionError } from "./errors.ts";
 import { about, backOff } from "./jitter.ts";
 import { patienceFor, type Lease } from "./lease.ts";
-import type { CandidateRecord, Claim, ClaimAnswer, ClaimRequest, Session } from "./port.ts";
+import type { Claim, ClaimAnswer, ClaimRequest, Session } from "./port.ts";
 import { regression, sawToken } from "./tokens.ts";
-
-/** What a candidate hears of its claim. */
-export interface Claimant {
-  readonly election: string;
-  readonly candidate: CandidateRecord;
-  tell(fact: Fact): void;
-  trouble(error: unknown): void;
-}
-
-type Standing =
-  /** To be claimed as soon as possible. */
-  | "due"
-  /** Asked; the answer is under way. */
-  | "asked"
-  /** Held by somebody else; asked again at `retryAt` or on a hint. */
-  | "waiting"
-  | "granted"
-  /** The outcome is unknown: to be disposed of before anything else. */
-  | "unclear";
-
-interface Entry {
-  readonly claim: Claim;
-  readonly claimant: Claimant;
-  standing: Standing;
-  /** To be given back as soon as its standing is known. */
-  unwanted: boolean;
-  /** A hint came while the answer was under way, and may be newer than it. */
-  hinted: boolean;
-  /** The store said that the record is gone while the answer that granted it may have been under way. */
-  shaken: boolean;
-  retryAt: number;
-  patience: { version: string; since: number; until: number } | null;
-}
 
 /** The session that the claims are made in, as far as they need to know it. */
 export interface Footing {
@@ -73,91 +40,68 @@ export interface ClaimsHost {
 const batchSize = 1_000;
 
 export class Claims {
-  /** Granted, by nonce: what a proof is asked about. */
-  readonly held: Map<string, Claim> = new Map();
-  readonly #waiting = new Map<string, Claim>();
-  readonly #entries = new Map<string, Entry>();
-  readonly #byElection = new Map<string, Set<Entry>>();
-  readonly #due = new Set<Entry>();
-  readonly #unwanted = new Set<Entry>();
-  readonly #unclear = new Set<Entry>();
+  readonly #book = new ClaimBook();
   readonly #host: ClaimsHost;
   #footing: Footing | null = null;
   #working = false;
   #failures = 0;
-  #pause: Timer | null = null;
+  #rest: Timer | null = null;
   #net: { at: number; timer: Timer } | null = null;
-  #pollTimer: Timer | null = null;
+  #poll: Timer | null = null;
 
   constructor(host: ClaimsHost) {
     this.#host = host;
   }
 
   get size(): number {
-    return this.#entries.size;
+    return this.#book.size;
+  }
+
+  /** Granted, by nonce: what a proof is asked about. */
+  get held(): ReadonlyMap<string, Claim> {
+    return this.#book.granted;
   }
 
   claimants(): Iterable<Claimant> {
-    return new Set([...this.#entries.values()].map((entry) => entry.claimant));
+    return new Set(this.#book.all().map((entry) => entry.claimant));
   }
 
   /** Makes the claim, or makes it again. */
   claim(nonce: string, claimant: Claimant): void {
-    let entry = this.#entries.get(nonce);
-    if (entry === undefined) {
-      const claim = { election: claimant.election, nonce };
-      entry = {
-        claim,
-        claimant,
-        standing: "due",
-        unwanted: false,
-        hinted: false,
-        shaken: false,
-        retryAt: 0,
-        patience: null,
-      };
-      this.#entries.set(nonce, entry);
-      const same = this.#byElection.get(claim.election);
-      if (same === undefined) this.#byElection.set(claim.election, new Set([entry]));
-      else same.add(entry);
-    }
+    const entry = this.#book.find(nonce) ?? this.#book.enter(nonce, claimant);
     if (entry.standing === "asked" || entry.standing === "unclear") return;
-    this.#stand(entry, "due");
+    this.#book.move(entry, "due");
     this.#work();
   }
 
   /** Sees to it that the nonce neither holds nor waits, then says `released`. */
   release(nonce: string): void {
-    const entry = this.#entries.get(nonce);
+    const entry = this.#book.find(nonce);
     if (entry === undefined || entry.unwanted) return;
-    entry.unwanted = true;
+    this.#unwant(entry);
+    if (this.#footing === null) this.#forget(entry);
     // A lease that ran out ends the session and, with it, all it held.
-    if (this.#footing === null || this.#host.clock.now() >= this.#footing.lease.validUntil) {
-      if (this.#footing !== null) this.#host.expired();
-      else this.#forget(entry);
-      return;
-    }
-    if (entry.standing !== "asked") this.#unwanted.add(entry);
-    this.#work();
+    else if (this.#host.clock.now() >= this.#footing.lease.validUntil) this.#host.expired();
+    else this.#work();
   }
 
   /** Trying again makes sense: for one election, or for all. */
   hint(election: string | null): void {
-    const entries = election === null ? this.#entries.values() : (this.#byElection.get(election) ?? []);
-    for (const entry of entries) {
-      if (entry.standing === "waiting") this.#stand(entry, "due");
-      else if (entry.standing === "asked") entry.hinted = true;
+    for (const entry of election === null ? this.#book.all() : this.#book.of(election)) {
+      if (entry.standing === "waiting") this.#book.move(entry, "due");
+      else entry.hinted = true;
     }
     this.#work();
   }
 
   /** The store said that this claim's record, or its place in the queue, is gone. */
-  lost(claim: Claim, detail: string): void {
-    const entry = this.#entries.get(claim.nonce);
-    if (entry?.standing === "asked") entry.shaken = true;
-    if (entry === undefined || (entry.standing !== "granted" && entry.standing !== "waiting")) return;
-    this.#stand(entry, "waiting");
-    entry.claimant.tell({ kind: "record-lost", nonce: claim.nonce, detail });
+  lost({ nonce }: Claim, detail: string): void {
+    const entry = this.#book.find(nonce);
+    if (entry === undefined) return;
+    entry.shaken = true;
+    if (entry.standing !== "granted" && entry.standing !== "waiting") return;
+    this.#book.move(entry, "waiting");
+    entry.claimant.tell({ kind: "record-lost", nonce, detail });
   }
 
   sessionOpened(footing: Footing): void {
@@ -168,63 +112,56 @@ export class Claims {
 
   /** Nothing that the session held or waited for is left; what is still wanted becomes due for the next one. */
   sessionEnded(detail: string): void {
-    const ended = this.#footing;
+    const lease = this.#footing?.lease;
+    const held = new Set(this.#book.granted.values());
     this.#footing = null;
-    this.#pause?.cancel();
-    this.#pause = null;
     this.#working = false;
-    const before = [...this.#entries.values()].map((entry) => ({
-      entry,
-      held: entry.standing === "granted",
-    }));
-    for (const { entry, held } of before) {
-      if (!held) this.#stand(entry, "due");
-    }
-    for (const { entry, held } of before) {
-      if (held && ended !== null) {
-        entry.claimant.tell({ kind: "session-ended", lease: ended.lease, detail });
-      }
-      if (held || entry.unwanted) this.#forget(entry);
+    this.#rest?.cancel();
+    this.#rest = null;
+    for (const entry of this.#book.all()) {
+      if (held.has(entry) && lease !== undefined)
+        entry.claimant.tell({ kind: "session-ended", lease, detail });
+      if (held.has(entry) || entry.unwanted) this.#forget(entry);
+      else this.#book.move(entry, "due");
     }
   }
 
   /** No session is to be had until somebody changes something. */
   refuseAll(error: Error): void {
-    for (const entry of [...this.#entries.values()]) {
-      this.#refuse(entry, error);
-      this.#forget(entry);
-    }
+    for (const entry of this.#book.all()) this.#refuse(entry, error);
   }
 
   #work(): void {
-    if (this.#footing === null || this.#working || this.#pause !== null) return;
-    if (this.#unclear.size + this.#unwanted.size + this.#due.size === 0) return;
+    const { unclear, unwanted, due } = this.#book;
+    if (this.#footing === null || this.#working || this.#rest !== null) return;
+    if (unclear.size + unwanted.size + due.size === 0) return;
     this.#working = true;
     void this.#workThrough(this.#footing);
   }
 
   async #workThrough(footing: Footing): Promise<void> {
+    const { unclear, unwanted, due } = this.#book;
     // What is claimed in one go (a thousand `campaign()` in a loop) goes to the store in one go.
     await Promise.resolve();
     while (this.#footing === footing) {
       if (this.#host.clock.now() >= footing.lease.validUntil) return this.#host.expired();
       let ok: boolean;
-      if (this.#unclear.size > 0) ok = await this.#giveBack(footing, "dispose", take(this.#unclear));
-      else if (this.#unwanted.size > 0) ok = await this.#giveBack(footing, "release", take(this.#unwanted));
-      else if (this.#due.size > 0) ok = await this.#ask(footing, take(this.#due));
+      if (unclear.size > 0) ok = await this.#giveBack(footing, "dispose", take(unclear));
+      else if (unwanted.size > 0) ok = await this.#giveBack(footing, "release", take(unwanted));
+      else if (due.size > 0) ok = await this.#ask(footing, take(due));
       else break;
       if (this.#footing !== footing) return;
       this.#failures = ok ? 0 : this.#failures + 1;
       if (!ok) {
         this.#working = false;
-        return this.#rest();
+        return this.#pause();
       }
     }
     if (this.#footing === footing) this.#working = false;
   }
 
   async #giveBack(footing: Footing, how: "release" | "dispose", entries: Entry[]): Promise<boolean> {
-    const claims = entries.map((entry) => entry.claim);
+    const claims = entries.map(({ election, nonce }): Claim => ({ election, nonce }));
     try {
       await this.#call(footing, (call) => footing.session[how](claims, call));
     } catch (error) {
@@ -234,33 +171,31 @@ export class Claims {
     if (this.#footing !== footing) return true;
     for (const entry of entries) {
       if (entry.unwanted) this.#forget(entry);
-      else this.#stand(entry, "due");
+      else this.#book.move(entry, "due");
     }
     return true;
   }
 
   async #ask(footing: Footing, entries: Entry[]): Promise<boolean> {
     const now = this.#host.clock.now();
-    const requests = entries.map((entry): ClaimRequest => {
-      const { patience, claimant } = entry;
+    const requests = entries.map(({ election, nonce, claimant, patience }): ClaimRequest => {
       const unchanged = patience !== null && now >= patience.until ? patience.version : null;
-      return { ...entry.claim, candidate: claimant.candidate, unchanged };
+      return { election, nonce, candidate: claimant.candidate, unchanged };
     });
-    for (const entry of entries) this.#stand(entry, "asked");
+    for (const entry of entries) this.#book.move(entry, "asked");
     let answers: readonly ClaimAnswer[];
     try {
       answers = await this.#call(footing, (call) => footing.session.claim(requests, call));
     } catch (cause) {
-      if (this.#footing !== footing) return true;
       answers = entries.map(() => ({ kind: "unknown", cause }));
     }
-    if (this.#footing !== footing) return true;
     let failure: { cause: unknown } | null = null;
     for (const [index, entry] of entries.entries()) {
+      // What an answer sets off may end the session; the other answers are then of an older one.
+      if (this.#footing !== footing) return true;
       const answer = answers[index] ?? { kind: "unknown", cause: new Error("the adapter gave no answer") };
       if (answer.kind === "unknown") failure = answer;
       this.#hear(footing, entry, answer);
-      if (this.#footing !== footing) return true;
     }
     this.#armNet(entries);
     this.#armPoll();
@@ -271,64 +206,69 @@ export class Claims {
   #hear(footing: Footing, entry: Entry, answer: ClaimAnswer): void {
     switch (answer.kind) {
       case "granted":
-        return entry.shaken ? this.#stand(entry, "unclear") : this.#hearGrant(footing, entry, answer.token);
+        return entry.shaken
+          ? this.#book.move(entry, "unclear")
+          : this.#hearGrant(footing, entry, answer.token);
       case "held":
         return this.#hearHeld(footing, entry, answer);
       case "refused":
-        this.#refuse(entry, answer.error);
-        return this.#forget(entry);
+        return this.#refuse(entry, answer.error);
       case "unknown":
-        this.#stand(entry, "unclear");
+        this.#book.move(entry, "unclear");
     }
   }
 
-  #hearGrant(footing: Footing, entry: Entry, token: bigint): void {
-    const { election, nonce } = entry.claim;
-    this.#stand(entry, "granted");
-    if (entry.unwanted) return void this.#unwanted.add(entry);
-    const highest = regression(footing.session.store, election, token);
-    if (highest !== null) {
-      entry.unwanted = true;
-      this.#unwanted.add(entry);
-      const error = new TokenRegressionError(
-        token,
-        highest,
-        `Election "${election}" on ${this.#host.address}: the store minted token ${token} after ${highest}. It lost data, or was ` +
-          `restored from a backup. Raise the "generation" option of every candidate, or let its counter pass ${highest}.`,
-      );
-      return entry.claimant.tell({ kind: "refused", nonce, error });
-    }
-    entry.claimant.tell({ kind: "granted", nonce, token, lease: footing.lease });
+  #hearGrant({ session, lease }: Footing, entry: Entry, token: bigint): void {
+    const { election, nonce, claimant } = entry;
+    this.#book.move(entry, "granted");
+    if (entry.unwanted) return;
+    const highest = regression(session.store, election, token);
+    if (highest === null) return claimant.tell({ kind: "granted", nonce, token, lease });
+    this.#unwant(entry);
+    const error = new TokenRegressionError(
+      token,
+      highest,
+      `Election "${election}" on ${this.#host.address}: the store minted token ${token} after ${highest}. It lost data, ` +
+        `or was restored. Raise the "generation" option of every candidate, or its counter above ${highest}.`,
+    );
+    claimant.tell({ kind: "refused", nonce, error });
   }
 
-  #hearHeld(footing: Footing, entry: Entry, answer: ClaimAnswer & { kind: "held" }): void {
-    const now = this.#host.clock.now();
-    if (answer.by !== null) sawToken(footing.session.store, entry.claim.election, answer.by.token);
-    entry.retryAt = now + (answer.retryInMs ?? about(this.#host.clock, this.#host.ttl));
-    if (answer.patience === null) entry.patience = null;
+  #hearHeld(
+    { session }: Footing,
+    entry: Entry,
+    { by, retryInMs, patience }: ClaimAnswer & { kind: "held" },
+  ): void {
+    const { clock, ttl } = this.#host;
+    const now = clock.now();
+    if (by !== null) sawToken(session.store, entry.election, by.token);
+    entry.retryAt = now + (retryInMs ?? about(clock, ttl));
+    if (patience === null) entry.patience = null;
     else {
-      const { version, leaseMs } = answer.patience;
+      const { version, leaseMs } = patience;
       const since = entry.patience?.version === version ? entry.patience.since : now;
-      entry.patience = { version, since, until: since + patienceFor(leaseMs) };
-      entry.retryAt = Math.min(entry.retryAt, Math.max(entry.patience.until, now));
+      const until = since + patienceFor(leaseMs);
+      entry.patience = { version, since, until };
+      entry.retryAt = Math.min(entry.retryAt, Math.max(until, now));
     }
-    this.#stand(entry, entry.hinted ? "due" : "waiting");
-    if (entry.unwanted) this.#unwanted.add(entry);
+    this.#book.move(entry, entry.hinted ? "due" : "waiting");
   }
 
   /** The net under the hints: one timer for all that wait, which wakes all that are nearly due. */
   #armNet(entries: Iterable<Entry>): void {
-    let at = this.#net?.at ?? Infinity;
+    const { clock, ttl } = this.#host;
+    const armed = this.#net?.at ?? Infinity;
+    let at = armed;
     for (const entry of entries) if (entry.standing === "waiting") at = Math.min(at, entry.retryAt);
-    if (at === (this.#net?.at ?? Infinity)) return;
+    if (at === armed) return;
     this.#net?.timer.cancel();
-    const timer = this.#host.clock.timer(at - this.#host.clock.now(), () => {
+    const timer = clock.timer(at - clock.now(), () => {
       this.#net = null;
-      const soon = this.#host.clock.now() + this.#host.ttl / 50;
-      for (const entry of this.#entries.values()) {
-        if (entry.standing === "waiting" && entry.retryAt <= soon) this.#stand(entry, "due");
+      const soon = clock.now() + ttl / 50;
+      for (const entry of [...this.#book.waiting.values()]) {
+        if (entry.retryAt <= soon) this.#book.move(entry, "due");
       }
-      this.#armNet(this.#entries.values());
+      this.#armNet(this.#book.waiting.values());
       this.#work();
     });
     this.#net = { at, timer };
@@ -337,12 +277,11 @@ export class Claims {
   /** Stores that cannot push are looked at, as long as somebody waits. */
   #armPoll(): void {
     const poll = this.#footing?.session.poll ?? null;
-    if (poll === null || this.#pollTimer !== null || this.#waiting.size === 0) return;
-    this.#pollTimer = this.#host.clock.timer(poll.everyMs, () => {
-      this.#pollTimer = null;
-      if (this.#footing?.session.poll !== poll) return this.#armPoll();
+    if (poll === null || this.#poll !== null || this.#book.waiting.size === 0) return;
+    this.#poll = this.#host.clock.timer(poll.everyMs, () => {
+      this.#poll = null;
       try {
-        const worth = poll.look(this.#waiting);
+        const worth = this.#footing?.session.poll === poll ? poll.look(this.#book.waiting) : [];
         if (worth === "all") this.hint(null);
         else for (const election of worth) this.hint(election);
       } catch (error) {
@@ -353,10 +292,10 @@ export class Claims {
   }
 
   /** After a failure: a little longer each time, never in step with others. */
-  #rest(): void {
+  #pause(): void {
     const { clock, ttl } = this.#host;
-    this.#pause = clock.timer(backOff(clock, this.#failures, ttl / 6), () => {
-      this.#pause = null;
+    this.#rest = clock.timer(backOff(clock, this.#failures, ttl / 6), () => {
+      this.#rest = null;
       this.#work();
     });
   }
@@ -366,51 +305,27 @@ export class Claims {
     return bounded(clock, Math.min(ttl / 3, footing.lease.validUntil - clock.now()), work);
   }
 
+  #unwant(entry: Entry): void {
+    entry.unwanted = true;
+    this.#book.unwanted.set(entry.nonce, entry);
+  }
+
   #refuse(entry: Entry, error: Error): void {
-    if (!entry.unwanted) entry.claimant.tell({ kind: "refused", nonce: entry.claim.nonce, error });
-  }
-
-  #stand(entry: Entry, standing: Standing): void {
-    this.#unlist(entry);
-    const { claim } = entry;
-    entry.standing = standing;
-    if (standing === "granted") this.held.set(claim.nonce, claim);
-    else if (standing === "waiting") this.#waiting.set(claim.nonce, claim);
-    else if (standing === "unclear") this.#unclear.add(entry);
-    else if (standing === "asked") entry.hinted = entry.shaken = false;
-    else if (entry.unwanted) this.#unwanted.add(entry);
-    else this.#due.add(entry);
-  }
-
-  #unlist(entry: Entry): void {
-    this.held.delete(entry.claim.nonce);
-    this.#waiting.delete(entry.claim.nonce);
-    this.#unclear.delete(entry);
-    this.#due.delete(entry);
+    if (!entry.unwanted) entry.claimant.tell({ kind: "refused", nonce: entry.nonce, error });
+    this.#forget(entry);
   }
 
   #forget(entry: Entry): void {
-    const { nonce, election } = entry.claim;
-    if (!this.#entries.delete(nonce)) return;
-    this.#unlist(entry);
-    this.#unwanted.delete(entry);
-    const same = this.#byElection.get(election);
-    same?.delete(entry);
-    if (same?.size === 0) this.#byElection.delete(election);
-    if (this.#waiting.size === 0) {
+    if (!this.#book.strike(entry)) return;
+    if (this.#book.waiting.size === 0) {
       this.#net?.timer.cancel();
-      this.#net = null;
-      this.#pollTimer?.cancel();
-      this.#pollTimer = null;
+      this.#poll?.cancel();
+      this.#net = this.#poll = null;
     }
-    entry.claimant.tell({ kind: "released", nonce });
+    entry.claimant.tell({ kind: "released", nonce: entry.nonce });
   }
 }
 
-function take(entries: Set<Entry>): Entry[] {
-  const taken: Entry[] = [];
-  for (const entry of entries) {
-    if (taken.push(entry) === batchSize) break;
-  }
-  return taken;
+function take(entries: ReadonlyMap<string, Entry>): Entry[] {
+  return [...entries.values()].slice(0, batchSize);
 }

@@ -206,7 +206,7 @@ function reactHolding(state: Holding, fact: Fact): Step {
       const reason = state.phase === "draining" ? state.reason : "resigned";
       const { nonce, token } = state;
       const releasing: State = { phase: "releasing", nonce, token, then: thenOf(state) };
-      return step(releasing, ...end(state, reason, "the term was resigned"));
+      return step(releasing, ...end(state, reason, "as asked"));
     }
     case "record-lost":
       return fact.nonce === state.nonce ? lose(state, "record-lost", fact.detail) : step(state);
@@ -224,7 +224,7 @@ function reactGivingBack(state: State & { phase: "withdrawing" | "releasing" }, 
 }
 
 function drain(state: State & { phase: "leading" }, reason: LossReason, then: Afterwards): Step {
-  const stop: Effect = { kind: "stop", reason, detail: `the term was ${reason}` };
+  const stop: Effect = { kind: "stop", reason, detail: "as asked" };
   return step({ ...state, phase: "draining", reason, then }, stop, { kind: "drain" });
 }
 

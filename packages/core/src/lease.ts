@@ -25,7 +25,7 @@ export interface Validity {
   readonly validUntil: number;
 }
 
-/** The lease of one session. It only ever grows, and only by proofs that the store acknowledged. */
+/** The lease of one session. It grows only by proofs that the store acknowledged; it shrinks if one grants less. */
 export class Lease implements Validity {
   validUntil: number;
   readonly #lagMs: number;
@@ -49,7 +49,7 @@ export class Lease implements Validity {
       this.#unvouched = this.#unvouched.filter((earlier) => earlier > base);
     }
     this.#base = Math.max(this.#base, base);
-    this.validUntil = Math.max(this.validUntil, until(this.#base, ttlMs));
+    this.validUntil = until(this.#base, ttlMs);
   }
 }
 

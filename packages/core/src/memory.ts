@@ -53,7 +53,7 @@ const capabilities: Capabilities = {
   limits: [
     {
       promise: 4,
-      sentence: "Tokens rise for as long as the process lives, and begin again with the next one.",
+      sentence: "Tokens begin again with each process.",
     },
   ],
 };

@@ -53,32 +53,34 @@ export async function* observeLeader(
 ): AsyncGenerator<Leader | null, void, undefined> {
   const { adapter, clock, election } = view;
   const stop = new AbortController();
-  const unlisten = [
-    onAbort(signal, (reason) => stop.abort(reason)),
-    onAbort(closed, (reason) => stop.abort(reason)),
-  ];
-  const changes = new Changes(clock, stop.signal);
+  let change = Promise.withResolvers<void>();
+  const finish = (reason: unknown): void => {
+    stop.abort(reason);
+    change.resolve();
+  };
+  const unlisten = [onAbort(signal, finish), onAbort(closed, finish)];
+  const pause = async (ms: number): Promise<void> => {
+    const timer = clock.timer(ms, change.resolve);
+    await change.promise;
+    timer.cancel();
+  };
+  const isStopped = (): boolean => stop.signal.aborted;
+  const look = <T>(work: (call: Call) => Promise<T>, late: (answer: T) => void = () => {}): Promise<T> =>
+    bounded(clock, lookLimit, work, { signal: stop.signal, late });
   let watch: Watch | null = null;
   let last: Leader | null | undefined;
   let highest = 0n;
   let failures = 0;
   try {
-    while (!changes.stopped()) {
+    while (!isStopped()) {
       try {
         // First watch, then read: what changes in between is read again.
-        watch ??= await bounded(
-          clock,
-          lookLimit,
-          (call) => adapter.watch(election, () => changes.came(), call),
-          {
-            signal: stop.signal,
-            late: (late) => late.close(),
-          },
+        watch ??= await look(
+          (call) => adapter.watch(election, () => change.resolve(), call),
+          (late) => late.close(),
         );
-        changes.seen();
-        const record = await bounded(clock, lookLimit, (call) => adapter.read(election, call), {
-          signal: stop.signal,
-        });
+        if (!isStopped()) change = Promise.withResolvers();
+        const record = await look((call) => adapter.read(election, call));
         const seen = record === null ? null : leader(record);
         failures = 0;
         // A stale answer about an older term is not news.
@@ -88,59 +90,20 @@ export async function* observeLeader(
           highest = seen?.token ?? highest;
           yield seen;
         }
-        await changes.next(about(clock, watch.pollMs));
+        await pause(about(clock, watch.pollMs));
       } catch (error) {
-        if (changes.stopped()) break;
+        if (isStopped()) break;
         publish("trouble", () => ({ store: adapter.address, during: "observe", error }));
         watch?.close();
         watch = null;
-        await changes.next(backOff(clock, failures++, lookLimit));
+        change = Promise.withResolvers();
+        await pause(backOff(clock, failures++, lookLimit));
       }
     }
     signal?.throwIfAborted();
   } finally {
     for (const off of unlisten) off();
     watch?.close();
-  }
-}
-
-/** Whether something changed since we last looked, and a way to wait until it does. */
-class Changes {
-  readonly #clock: Clock;
-  readonly #stop: AbortSignal;
-  #changed = false;
-  #wake: (() => void) | null = null;
-
-  constructor(clock: Clock, stop: AbortSignal) {
-    this.#clock = clock;
-    this.#stop = stop;
-  }
-
-  came(): void {
-    this.#changed = true;
-    this.#wake?.();
-  }
-
-  seen(): void {
-    this.#changed = false;
-  }
-
-  stopped(): boolean {
-    return this.#stop.aborted;
-  }
-
-  async next(atMostMs: number): Promise<void> {
-    if (this.#changed || this.#stop.aborted) return;
-    await new Promise<void>((resolve) => {
-      const timer = this.#clock.timer(atMostMs, () => this.#wake?.());
-      const unlisten = onAbort(this.#stop, () => this.#wake?.());
-      this.#wake = () => {
-        this.#wake = null;
-        timer.cancel();
-        unlisten();
-        resolve();
-      };
-    });
   }
 }
 

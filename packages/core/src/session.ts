@@ -7,7 +7,8 @@
  */
 
 import { bounded } from "./call.ts";
-import { Claims, type Claimant } from "./claims.ts";
+import type { Claimant } from "./claim-book.ts";
+import { Claims } from "./claims.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { publish, type TroubleMessage } from "./diagnostics.ts";
 import { RefusedError } from "./errors.ts";
@@ -15,14 +16,11 @@ import { about, backOff } from "./jitter.ts";
 import { Lease } from "./lease.ts";
 import type { Adapter, Proof, Session, SessionEvents } from "./port.ts";
 
-/** How a session came to an end. */
-type End =
-  /** Nobody needs it any more: ended in the store, in one step. */
-  | { readonly kind: "wanted" }
-  /** No proof was acknowledged in time. The store may still hold it; it is left to end there by itself. */
-  | { readonly kind: "expired" }
-  /** The store said so. */
-  | { readonly kind: "dead"; readonly reason: string };
+/**
+ * How a session came to an end: nobody needs it any more (it is ended in the store, in one step), no proof was acknowledged
+ * in time (the store may still hold it, and ends it by itself), or the store said so.
+ */
+type End = "unneeded" | "expired" | "dead";
 
 interface Open {
   readonly session: Session;
@@ -63,7 +61,7 @@ export class SharedSession {
         this.#trouble(during, error);
         if (this.#open !== null) this.#doubt(this.#open);
       },
-      expired: () => this.#over({ kind: "expired" }),
+      expired: () => this.#over("expired"),
     });
   }
 
@@ -76,8 +74,8 @@ export class SharedSession {
   async leave(election: object): Promise<void> {
     this.#elections.delete(election);
     if (this.#elections.size > 0 || this.#life === null) return;
-    this.#giveUp.abort(new Error("no election needs the session any more"));
-    this.#over({ kind: "wanted" });
+    this.#giveUp.abort(new Error("closed"));
+    this.#over("unneeded");
     await this.#life;
   }
 
@@ -104,7 +102,7 @@ export class SharedSession {
       if (open === null) continue;
       this.claims.sessionOpened(open);
       await this.#keep(open);
-      await this.#finish(open, open.end ?? { kind: "wanted" });
+      await this.#finish(open);
     }
     // In the same breath as the last look at the claims: the next claim finds that a life has to begin.
     this.#life = null;
@@ -151,7 +149,7 @@ export class SharedSession {
     let failures = 0;
     while (open.end === null) {
       const now = this.#clock.now();
-      if (now >= lease.validUntil) return this.#over({ kind: "expired" });
+      if (now >= lease.validUntil) return this.#over("expired");
       if (now < open.proveAt) {
         await this.#pause(Math.min(open.proveAt, lease.validUntil) - now);
         continue;
@@ -200,9 +198,9 @@ export class SharedSession {
   }
 
   #hear(open: Open, proof: Proof, sentAt: number): void {
-    if (proof.kind === "dead") return this.#over({ kind: "dead", reason: proof.reason });
+    if (proof.kind === "dead") return this.#over("dead", proof.reason);
     // The lease may have run out while the answer was under way: then it is over, whatever the store says now.
-    if (this.#clock.now() >= open.lease.validUntil) return this.#over({ kind: "expired" });
+    if (this.#clock.now() >= open.lease.validUntil) return this.#over("expired");
     open.lease.extend(sentAt, proof.ttlMs);
     for (const claim of proof.lost)
       this.claims.lost(claim, "the store no longer has the record, or it is another's");
@@ -225,7 +223,7 @@ export class SharedSession {
           this.#doubt(open);
         }),
       lost: (claim, reason) => live(() => this.claims.lost(claim, reason)),
-      ended: (reason) => live(() => this.#over({ kind: "dead", reason })),
+      ended: (reason) => live(() => this.#over("dead", reason)),
     };
   }
 
@@ -237,23 +235,22 @@ export class SharedSession {
     this.#sleep?.wake();
   }
 
-  #over(end: End): void {
+  #over(end: End, detail: string = end): void {
     const open = this.#open;
     if (open !== null && open.end === null) {
       open.end = end;
-      const held = this.claims.held.size > 0;
       // While work may still run (it was told to stop just now), the store's own lease keeps others out.
-      this.#heldUntil = held && end.kind !== "dead" ? this.#clock.now() + open.session.ttlMs : 0;
-      this.claims.sessionEnded(end.kind === "dead" ? end.reason : `the session is over (${end.kind})`);
+      const stillHeld = end !== "dead" && this.claims.held.size > 0;
+      this.#heldUntil = stillHeld ? this.#clock.now() + open.session.ttlMs : 0;
+      this.#publish(open.session, "ended", detail);
+      this.claims.sessionEnded(detail);
     }
     this.#sleep?.wake();
   }
 
-  async #finish(open: Open, end: End): Promise<void> {
-    const { session } = open;
+  async #finish({ session, end }: Open): Promise<void> {
     this.#open = null;
-    this.#publish(session, "ended", end.kind === "dead" ? end.reason : end.kind);
-    if (end.kind === "wanted") {
+    if (end === "unneeded") {
       try {
         await bounded(this.#clock, Math.min(this.#ttl / 2, 2_000), (call) => session.end(call));
         this.#heldUntil = 0;
