@@ -107,22 +107,28 @@ export async function* observeLeader(
   }
 }
 
+/** Asks until there is an answer, for as long as one look may take: a connection may have died while nobody used it. */
 async function ask<T>(
-  view: View,
+  { adapter, clock, election }: View,
   what: string,
   signal: AbortSignal | undefined,
   work: (call: Call) => Promise<T>,
 ): Promise<T> {
   signal?.throwIfAborted();
-  try {
-    return await bounded(view.clock, lookLimit, work, { signal });
-  } catch (cause) {
-    signal?.throwIfAborted();
-    if (cause instanceof ElectError) throw cause;
-    throw new UnreachableError(
-      `Election "${view.election}": ${view.adapter.address} did not say ${what}. See the cause; try again later.`,
-      { cause },
-    );
+  const until = clock.now() + lookLimit;
+  for (let failures = 0; ; failures++) {
+    try {
+      return await bounded(clock, until - clock.now(), work, { signal });
+    } catch (cause) {
+      signal?.throwIfAborted();
+      if (cause instanceof ElectError) throw cause;
+      const pause = backOff(clock, failures, 1_000);
+      if (clock.now() + pause >= until) {
+        const message = `Election "${election}": ${adapter.address} did not say ${what}. See the cause; try again later.`;
+        throw new UnreachableError(message, { cause });
+      }
+      await new Promise<void>((resolve) => clock.timer(pause, resolve));
+    }
   }
 }
 

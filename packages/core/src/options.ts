@@ -95,7 +95,7 @@ export function resolveOptions(options: ElectionOptions, maxTtl: number): Resolv
 
 export function checkName(option: "name" | "id", name: unknown): asserts name is string {
   if (typeof name !== "string" || name === "") {
-    throw new InvalidOptionError(option, `The election's ${option} must be a string that is not empty.`);
+    throw new InvalidOptionError(option, `The election's ${option} must be a non-empty string.`);
   }
   const bytes = Buffer.byteLength(name);
   if (bytes > nameLimit) {
@@ -109,7 +109,7 @@ export function checkName(option: "name" | "id", name: unknown): asserts name is
     const shown = JSON.stringify(name);
     throw new InvalidOptionError(
       option,
-      `The election's ${option} ${shown} has control characters or half a surrogate pair.`,
+      `The election's ${option} ${shown} has control characters, or is not well-formed.`,
     );
   }
 }
@@ -128,7 +128,7 @@ function serialise(name: string, metadata: Metadata): string {
     throw invalid(
       "metadata",
       name,
-      `metadata has ${bytes} bytes as JSON; it may have ${metadataLimit}. Put it elsewhere, and its address here.`,
+      `metadata has ${bytes} bytes as JSON; it may have ${metadataLimit}. Put its address here.`,
     );
   }
   return json;

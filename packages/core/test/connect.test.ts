@@ -96,14 +96,14 @@ describe("connect", () => {
 describe("memory:", () => {
   it("is a store of its own; memory:name is one that the process shares", async () => {
     await using alone = await connect("memory:");
-    await using one = await connect("memory:our%20own");
-    await using same = await connect("memory:our%20own");
+    await using one = await connect("memory:our-own");
+    await using same = await connect("memory:our-own");
     const lead = createElection({ backend: one, name: "report", id: "leader" });
     await using _term = await lead.campaign();
     const look = (backend: typeof one) => createElection({ backend, name: "report" }).leader();
     expect(await look(same)).toMatchObject({ id: "leader" });
     expect(await look(alone)).toBeNull();
-    expect(same.address).toBe("memory:our own");
+    expect(same.address).toBe("memory:our-own");
   });
 
   it.each(["memory:?ttl=5", "memory://user:secret@host", "memory:%zz"])("%s is refused", async (url) => {
