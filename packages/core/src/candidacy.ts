@@ -322,7 +322,7 @@ export class Candidacy implements Election, Claimant, TermHost {
       candidate: this.id,
       token: term.token,
       event,
-      ...(reason === undefined ? {} : { reason }),
+      reason,
     }));
   }
 

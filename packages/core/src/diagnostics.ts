@@ -4,7 +4,7 @@
  *
  * | channel         | message                                                                 | when |
  * | --------------- | ----------------------------------------------------------------------- | ---- |
- * | `elect:session` | `{ store, session, ttl, event: "opened" \| "ended", reason?, warnings? }` | a session began or is over |
+ * | `elect:session` | `{ store, session, ttl, event: "opened" \| "ended", reason?, warnings }` | a session began or is over |
  * | `elect:proof`   | `{ store, session, took, outcome, error? }`                             | a proof was answered, or was not |
  * | `elect:term`    | `{ store, election, candidate, token, event: "elected" \| "lost" \| "overdue", reason? }` | a term began, ended, or its work outlives the drain limit |
  * | `elect:trouble` | `{ store, during, error }`                                              | the store failed us and we are trying again |
@@ -18,8 +18,10 @@ export interface SessionMessage {
   session: string;
   ttl: number;
   event: "opened" | "ended";
-  reason?: string;
-  warnings?: readonly string[];
+  /** Why it ended. */
+  reason?: string | undefined;
+  /** What an operator should change. */
+  warnings: readonly string[];
 }
 
 export interface ProofMessage {
@@ -28,6 +30,7 @@ export interface ProofMessage {
   /** Milliseconds from sending to the answer. */
   took: number;
   outcome: "alive" | "dead" | "unknown";
+  /** Why it is unknown. */
   error?: unknown;
 }
 
@@ -37,7 +40,7 @@ export interface TermMessage {
   candidate: string;
   token: bigint;
   event: "elected" | "lost" | "overdue";
-  reason?: string;
+  reason?: string | undefined;
 }
 
 export interface TroubleMessage {

@@ -192,7 +192,7 @@ export class SharedSession {
       session: session.id,
       took: this.#clock.now() - sentAt,
       outcome,
-      ...(failure === undefined ? {} : { error: failure }),
+      error: failure,
     }));
     return outcome === "alive";
   }
@@ -286,7 +286,8 @@ export class SharedSession {
       session: session.id,
       ttl: session.ttlMs,
       event,
-      ...(reason === undefined ? { warnings: session.warnings } : { reason }),
+      reason,
+      warnings: session.warnings,
     }));
   }
 }

@@ -31,7 +31,7 @@ const encounters: Record<Code, Encounter> = {
     what: "ttl is 4000000 ms",
     election: true,
     store: true,
-    advice: /Ask for less/,
+    advice: /at most/,
     meet: async () => createElection({ backend: stage().backend, name, ttl: 4_000_000 }),
   },
   ELECT_ADAPTER_MISSING: {
@@ -71,7 +71,7 @@ const encounters: Record<Code, Encounter> = {
     what: "no longer leader under token 1 (expired: ",
     election: true,
     store: true,
-    advice: /Stop acting on this term; campaign again/,
+    advice: /campaign again/,
     meet: async () => {
       const on = stage();
       const term = await on.elect(name).campaign();
@@ -80,7 +80,7 @@ const encounters: Record<Code, Encounter> = {
     },
   },
   ELECT_TOKEN_REGRESSION: {
-    what: "minted token 3 for",
+    what: "minted token 3",
     election: true,
     store: true,
     advice: /Raise the "generation" option of every candidate/,
@@ -98,7 +98,7 @@ const encounters: Record<Code, Encounter> = {
     what: "is leading already",
     election: true,
     store: true,
-    advice: /resign first, or create another/,
+    advice: /create another/,
     meet: async () => {
       const { election } = campaignOn(() => granted(1n));
       await election.campaign();
