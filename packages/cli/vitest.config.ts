@@ -1,3 +1,3 @@
 import { electVitest } from "../../integration/tooling/vitest.ts";
 
-export default electVitest();
+export default electVitest({ unit: 120_000 });

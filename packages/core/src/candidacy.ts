@@ -115,11 +115,13 @@ export class Candidacy implements Election, Claimant, TermHost {
       const [outcome] = await Promise.allSettled([running]);
       unlisten();
       const whileLeading = term.isValid();
+      // Judged now: a term that is given back is over, and its signal aborted.
+      const ownError = outcome.status === "rejected" && !isLossOf(term, outcome.reason);
       this.#work = null;
       this.#drain?.cancel();
       if (this.#term === term) this.tell({ kind: "work-done" });
       await this.#givenBack();
-      if (outcome.status === "rejected" && !isLossOf(term, outcome.reason)) throw outcome.reason;
+      if (ownError) throw outcome.reason;
       signal?.throwIfAborted();
       if (this.#isClosed()) throw this.#closedError();
       if (outcome.status === "fulfilled" && whileLeading) return outcome.value;

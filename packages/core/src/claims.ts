@@ -195,7 +195,7 @@ export class Claims {
       if (this.#footing !== footing) return true;
       const answer = answers[index] ?? { kind: "unknown", cause: new Error("the adapter gave no answer") };
       if (answer.kind === "unknown") failure = answer;
-      this.#hear(footing, entry, answer);
+      this.#hear(footing, entry, answer, now);
     }
     this.#armNet(entries);
     this.#armPoll();
@@ -203,14 +203,14 @@ export class Claims {
     return failure === null;
   }
 
-  #hear(footing: Footing, entry: Entry, answer: ClaimAnswer): void {
+  #hear(footing: Footing, entry: Entry, answer: ClaimAnswer, askedAt: number): void {
     switch (answer.kind) {
       case "granted":
         return entry.shaken
           ? this.#book.move(entry, "unclear")
           : this.#hearGrant(footing, entry, answer.token);
       case "held":
-        return this.#hearHeld(footing, entry, answer);
+        return this.#hearHeld(footing, entry, answer, askedAt);
       case "refused":
         return this.#refuse(entry, answer.error);
       case "unknown":
@@ -238,6 +238,7 @@ export class Claims {
     { session }: Footing,
     entry: Entry,
     { by, retryInMs, patience }: ClaimAnswer & { kind: "held" },
+    askedAt: number,
   ): void {
     const { clock, ttl } = this.#host;
     const now = clock.now();
@@ -249,7 +250,8 @@ export class Claims {
       const since = entry.patience?.version === version ? entry.patience.since : now;
       const until = since + patienceFor(leaseMs);
       entry.patience = { version, since, until };
-      entry.retryAt = Math.min(entry.retryAt, Math.max(until, now));
+      // As soon as the version may be offered; one that was offered and refused is not worth a hurry.
+      if (until > askedAt) entry.retryAt = Math.min(entry.retryAt, Math.max(until, now));
     }
     this.#book.move(entry, entry.hinted ? "due" : "waiting");
   }

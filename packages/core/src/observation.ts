@@ -1,6 +1,6 @@
 /** Who leads, for those who only look on. */
 
-import { onAbort } from "./abort.ts";
+import { onAbort, raceAbort } from "./abort.ts";
 import { bounded } from "./call.ts";
 import type { Clock } from "./clock.ts";
 import { publish } from "./diagnostics.ts";
@@ -127,7 +127,9 @@ async function ask<T>(
         const message = `Election "${election}": ${adapter.address} did not say ${what}. See the cause; try again later.`;
         throw new UnreachableError(message, { cause });
       }
-      await new Promise<void>((resolve) => clock.timer(pause, resolve));
+      const rest = Promise.withResolvers<void>();
+      const timer = clock.timer(pause, rest.resolve);
+      await raceAbort(rest.promise, signal).finally(() => timer.cancel());
     }
   }
 }

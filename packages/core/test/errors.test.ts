@@ -64,7 +64,9 @@ const encounters: Record<Code, Encounter> = {
     meet: async () => {
       const on = stage();
       on.store.answers.read = failure;
-      return on.elect(name).leader();
+      const asked = watched(on.elect(name).leader());
+      await on.clock.advance(5_000);
+      throw asked.reason;
     },
   },
   ELECT_NOT_LEADER: {

@@ -21,6 +21,13 @@ export interface KeyWatch {
   readonly heard: (happening: Happening) => void;
 }
 
+interface Wanted {
+  readonly watch: KeyWatch;
+  from: bigint | null;
+  /** By which the stream knows it. */
+  id: string;
+}
+
 interface Opened {
   readonly link: Link;
   /** Says something on the stream; `null` ends it. */
@@ -30,8 +37,8 @@ interface Opened {
 }
 
 export class Watches {
-  /** By the id that the stream knows them by. */
-  readonly #wanted = new Map<string, KeyWatch>();
+  /** By id. */
+  readonly #wanted = new Map<string, Wanted>();
   readonly #broken: (cause: unknown) => void;
   #open: Opened | null = null;
   #opening: Promise<void> | null = null;
@@ -51,11 +58,10 @@ export class Watches {
 
   /** Returns what ends it. */
   add(watch: KeyWatch): () => void {
-    const id = String(++this.#id);
-    this.#wanted.set(id, watch);
-    this.#create(id, watch);
+    const wanted: Wanted = { watch, from: watch.from, id: "" };
+    this.#want(wanted);
     return () => {
-      if (this.#wanted.delete(id)) this.#open?.say({ cancel_request: { watch_id: id } });
+      if (this.#wanted.delete(wanted.id)) this.#open?.say({ cancel_request: { watch_id: wanted.id } });
     };
   }
 
@@ -81,10 +87,17 @@ export class Watches {
     }
     if (!link.usable) return;
     this.#open = open;
-    for (const [id, watch] of this.#wanted) this.#create(id, watch);
+    for (const wanted of this.#wanted.values()) this.#create(wanted);
   }
 
-  #create(id: string, { key, from, deletesOnly }: KeyWatch): void {
+  #want(wanted: Wanted): void {
+    // A new one each time: a stream remembers also the ids that it has cancelled.
+    wanted.id = String(++this.#id);
+    this.#wanted.set(wanted.id, wanted);
+    this.#create(wanted);
+  }
+
+  #create({ watch: { key, deletesOnly }, from, id }: Wanted): void {
     this.#open?.say({
       create_request: {
         key,
@@ -99,11 +112,11 @@ export class Watches {
     if (open === null || this.#open !== open) return;
     open.worked = true;
     if (answer.created && answer.canceled && answer.compact_revision === "0") return this.#denied(open);
-    const watch = this.#wanted.get(answer.watch_id);
-    if (watch === undefined) return;
-    if (answer.canceled) return this.#beginAgain(answer.watch_id, watch);
-    if (answer.created && watch.from === null) watch.heard("gap");
-    for (const event of answer.events) watch.heard(event.type === "Delete" ? "deleted" : "put");
+    const wanted = this.#wanted.get(answer.watch_id);
+    if (wanted === undefined) return;
+    if (answer.canceled) return this.#beginAgain(wanted);
+    if (answer.created && wanted.from === null) wanted.watch.heard("gap");
+    for (const event of answer.events) wanted.watch.heard(event.type === "Delete" ? "deleted" : "put");
   }
 
   /**
@@ -116,10 +129,10 @@ export class Watches {
   }
 
   /** Cancelled, and not by us: the history that it was to begin from is compacted. */
-  #beginAgain(id: string, watch: KeyWatch): void {
-    const again = { ...watch, from: null };
-    this.#wanted.set(id, again);
-    this.#create(id, again);
+  #beginAgain(wanted: Wanted): void {
+    this.#wanted.delete(wanted.id);
+    wanted.from = null;
+    this.#want(wanted);
   }
 
   #ended(open: Opened | null, cause: unknown): void {

@@ -91,7 +91,8 @@ export class PostgresAdapter implements Adapter {
 
   async read(election: string, call: Call): Promise<LeaderRecord | null> {
     const [{ candidate, metadata, token } = {}] = await this.#look(this.#sql.leader, [election], call);
-    if (typeof candidate !== "string" || typeof metadata !== "string" || typeof token !== "string") return null;
+    if (typeof candidate !== "string" || typeof metadata !== "string" || typeof token !== "string")
+      return null;
     return { id: candidate, metadata, token: BigInt(token) };
   }
 

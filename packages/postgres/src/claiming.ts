@@ -33,7 +33,8 @@ export function read(row: Row, request: ClaimRequest, me: string): Reading {
   if (row["present"] !== "true") return { answer: held(null, soonMs), obstacle: { kind: "absent" } };
   const by = holderIn(row);
   // Vacant when we looked, and locked: somebody is taking it, or a guarded write of the last term is under way.
-  if (by === null || session === undefined || session === null) return { answer: held(null, soonMs), obstacle: null };
+  if (by === null || session === undefined || session === null)
+    return { answer: held(null, soonMs), obstacle: null };
   if (session === me) {
     const ours = row["nonce"] === request.nonce;
     return { answer: ours ? { kind: "granted", token: by.token } : held(by, null), obstacle: null };
@@ -58,7 +59,10 @@ function readLiving(row: Row, request: ClaimRequest, session: string, by: Leader
   if (row["current"] !== "true" || lease > ttl) {
     const patience = { version: `${session}:${version}`, leaseMs: ttl };
     const over = request.unchanged === patience.version;
-    return { answer: held(by, null, patience), obstacle: over ? { kind: "suspect", session, version } : null };
+    return {
+      answer: held(by, null, patience),
+      obstacle: over ? { kind: "suspect", session, version } : null,
+    };
   }
   const mayBeDead = lease <= 0 || row["takeover"] === "connection";
   const wait = Math.ceil(lease + afterLeaseMs + placeMs * Number(row["ahead"]));
@@ -68,7 +72,11 @@ function readLiving(row: Row, request: ClaimRequest, session: string, by: Leader
   };
 }
 
-function held(by: LeaderRecord | null, retryInMs: number | null, patience: Patience | null = null): ClaimAnswer {
+function held(
+  by: LeaderRecord | null,
+  retryInMs: number | null,
+  patience: Patience | null = null,
+): ClaimAnswer {
   return { kind: "held", by, retryInMs, patience };
 }
 

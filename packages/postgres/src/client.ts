@@ -34,7 +34,7 @@ interface Driver {
   readonly processID: number | null;
   readonly connection: { readonly stream: { destroy(error?: Error): unknown } };
   connect(): Promise<unknown>;
-  query(statement: { text: string; values?: readonly Value[]; name?: string }): Promise<{ rows: Row[] }>;
+  query(statement: Statement): Promise<{ rows: Row[] }>;
   end(): Promise<void>;
   on(event: "error", listener: (error: Error) => void): unknown;
   on(event: "end", listener: () => void): unknown;
@@ -45,6 +45,13 @@ interface Driver {
 /** Everything comes and goes as text: type parsers are global in pg, and a `bigint` must not meet somebody's `Number`. */
 export type Row = Readonly<Record<string, string | null>>;
 export type Value = string | number | boolean | readonly string[];
+
+interface Statement {
+  readonly text: string;
+  readonly values: readonly Value[];
+  /** Prepared under this name, at its first use. */
+  readonly name?: string;
+}
 
 export interface LinkEvents {
   notified?(channel: string, payload: string): void;
@@ -83,19 +90,19 @@ export class Link {
   readonly #events: LinkEvents;
   /** Why no statement may be sent any more. */
   #over: { readonly cause: unknown } | null = null;
-  #warning: string | null = null;
+  readonly #warnings: string[] = [];
+  readonly #names = new Map<string, string>();
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(client: Driver, events: LinkEvents) {
     this.#client = client;
     this.#events = events;
-    let failure: unknown = null;
     // Twice: the server's own last words, then "terminated unexpectedly". The first says more.
-    client.on("error", (error) => (failure ??= error));
-    client.on("end", () => this.#lose(failure ?? new Error("the server closed the connection")));
+    client.on("error", (error) => this.#lose(error));
+    client.on("end", () => this.#lose(new Error("the server closed the connection")));
     // Nothing below a warning is sent to us. The one that matters: a cancelled wait for a standby is a commit that
     // may be lost in a fail-over, and no error.
-    client.on("notice", ({ message }) => (this.#warning = message ?? "a warning"));
+    client.on("notice", ({ message }) => this.#warnings.push(message ?? "something"));
     client.on("notification", ({ channel, payload }) => {
       if (this.#over === null) events.notified?.(channel, payload ?? "");
     });
@@ -119,15 +126,23 @@ export class Link {
     return this.#client.processID;
   }
 
-  /** Sends a statement when those before it are answered. Rejects at once when `signal` aborts. */
-  async query(text: string, values: readonly Value[], signal: AbortSignal): Promise<readonly Row[]> {
+  /**
+   * Sends a statement when those before it are answered. Rejects at once when `signal` aborts. A plan that
+   * is kept saves the time to make it, which is longer than that to run it when a handful of elections is concerned.
+   */
+  async query(
+    text: string,
+    values: readonly Value[],
+    signal: AbortSignal,
+    plan: "made" | "kept" = "made",
+  ): Promise<readonly Row[]> {
     const before = this.#last;
     const { promise: done, resolve } = Promise.withResolvers<void>();
     this.#last = done;
     try {
       // Before our turn there is nothing of ours on the wire: giving up destroys nothing.
       await unlessAborted(before, signal);
-      return await this.#send(text, values, signal);
+      return await this.#send({ text, values, ...(plan === "kept" && { name: this.#nameOf(text) }) }, signal);
     } finally {
       void before.then(() => resolve());
     }
@@ -149,12 +164,13 @@ export class Link {
     this.#client.connection.stream.destroy();
   }
 
-  async #send(text: string, values: readonly Value[], signal: AbortSignal): Promise<readonly Row[]> {
+  async #send(statement: Statement, signal: AbortSignal): Promise<readonly Row[]> {
     if (this.#over !== null) throw new Error("The connection is gone.", { cause: this.#over.cause });
-    this.#warning = null;
-    const { rows } = await this.#within(signal, async () => this.#client.query({ text, values }));
-    if (this.#warning !== null) {
-      const cause = new Error(`The server warned: ${this.#warning}`);
+    this.#warnings.length = 0;
+    const { rows } = await this.#within(signal, async () => this.#client.query(statement));
+    const [warning] = this.#warnings;
+    if (warning !== undefined) {
+      const cause = new Error(`The server warned: ${warning}`);
       this.destroy(cause);
       throw cause;
     }
@@ -174,9 +190,15 @@ export class Link {
     }
   }
 
+  #nameOf(text: string): string {
+    const name = this.#names.get(text) ?? `elect_${this.#names.size}`;
+    this.#names.set(text, name);
+    return name;
+  }
+
   #lose(cause: unknown): void {
     if (this.#over !== null) return;
-    this.#over = { cause };
+    this.destroy(cause);
     this.#events.lost?.(cause);
   }
 }
@@ -189,7 +211,8 @@ function isConnectionError(error: unknown): boolean {
 /** `work`, or the signal's reason as soon as it aborts. */
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = (): void => reject(signal.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal.reason }));
+  const abort = (): void =>
+    reject(signal.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal.reason }));
   work.catch(() => {});
   aborted.catch(() => {});
   signal.addEventListener("abort", abort, { once: true });

@@ -34,7 +34,10 @@ export function refusalIn(error: unknown, address: string): unknown {
     case "3D000":
       return refused("database", "Create the database, or name another one.");
     case "42501":
-      return refused("permission", "Grant what is missing: the README of @elect/postgres lists the privileges needed.");
+      return refused(
+        "permission",
+        "Grant what is missing: the README of @elect/postgres lists the privileges needed.",
+      );
     case sqlstate.readOnly:
       return standby(address, said);
     default:

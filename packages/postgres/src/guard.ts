@@ -45,7 +45,7 @@ export function termCondition(election: string, token: string, schema = "elect")
  */
 export async function holdTerm(client: GuardClient, leadership: Leadership, schema = "elect"): Promise<void> {
   const { election, token } = leadership;
-  const held = await first(client, lockTerm("$1", "$2", schema), [election, token.toString()]);
+  const held = await hold(client, lockTerm("$1", "$2", schema), [election, token.toString()]);
   if (!held) throw over(leadership, "the election's record names another term");
 }
 
@@ -64,8 +64,7 @@ export interface Fence {
 export function fenceIn(table = "elect_fence"): Fence {
   const t = quoted(table);
   const lock = (election: string, fence: string): string =>
-    `select transaction_timestamp() = statement_timestamp() as alone from ${t} f
-      where f.election = ${election} and f.fence = ${fence} for share of f`;
+    `select ${mark} from ${t} f where f.election = ${election} and f.fence = ${fence} for share of f`;
   return {
     create: `create table if not exists ${t} (election text primary key, fence text collate "C" not null)`,
     async seal(client, leadership) {
@@ -78,7 +77,7 @@ export function fenceIn(table = "elect_fence"): Fence {
       if (rows.length === 0) throw over(leadership, "a later term has sealed the store");
     },
     async hold(client, leadership) {
-      const held = await first(client, lock("$1", "$2"), [leadership.election, leadership.fence]);
+      const held = await hold(client, lock("$1", "$2"), [leadership.election, leadership.fence]);
       if (!held) throw over(leadership, "the store is not sealed with this term");
     },
     condition: (election, fence) => `exists (${lock(election, fence)})`,
@@ -88,20 +87,27 @@ export function fenceIn(table = "elect_fence"): Fence {
 /** Not the session's row: its owner proves itself by updating that. */
 function lockTerm(election: string, token: string, schema: string): string {
   const s = quoted(schema);
-  return `select transaction_timestamp() = statement_timestamp() as alone
+  return `select ${mark}
     from ${s}.election e join ${s}.session h on h.id = e.session
    where e.name = ${election} and e.token = ${token}::bigint and not h.dead for share of e`;
 }
 
-/** Whether there is a row, now locked until the transaction ends. */
-async function first(client: GuardClient, text: string, values: string[]): Promise<boolean> {
-  const [row] = (await client.query(text, values)).rows;
-  if (row === undefined) return false;
-  // A statement that is as old as its transaction is all of it: the lock is gone already.
-  if ("alone" in row && (row.alone === true || row.alone === "t")) {
-    throw new InvalidOptionError("client", 'There is no transaction open on the client: send "begin" first.');
-  }
-  return true;
+/** Lasts as long as the lock: until the end of the transaction. */
+const mark = "set_config('elect.held', 'yes', true)";
+
+/** Whether there is a row, now locked until the transaction ends; and there is a transaction that has not ended. */
+async function hold(client: GuardClient, text: string, values: string[]): Promise<boolean> {
+  const { rows } = await client.query(text, values);
+  if (rows.length === 0) return false;
+  const lasting = await client.query(
+    "select 1 as held where current_setting('elect.held', true) = 'yes'",
+    [],
+  );
+  if (lasting.rows.length > 0) return true;
+  throw new InvalidOptionError(
+    "client",
+    'There is no transaction open on the client: send "begin" on it first, and give no pool.',
+  );
 }
 
 function over({ election, token }: Leadership, what: string): NotLeaderError {

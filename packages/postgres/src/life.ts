@@ -10,12 +10,13 @@ import { randomBytes } from "node:crypto";
 
 import type { Call } from "@elect/core/adapter";
 
+import { sessionChannel } from "./channels.ts";
 import { unlessAborted, type Link, type Row, type Value } from "./client.ts";
 import { refusalIn } from "./errors.ts";
 import type { Settings } from "./options.ts";
 import { ensureTables } from "./schema.ts";
 import { connect, type Server } from "./server.ts";
-import { sessionChannel, type Sql } from "./sql.ts";
+import type { Batched, Sql } from "./sql.ts";
 
 /** The store said that the session is dead, or no longer knows it. */
 export class SessionOver extends Error {
@@ -68,13 +69,28 @@ export class Life {
   }
 
   /** Runs one statement on the connection that carries the life lock, connecting first if it has to. */
-  async run(text: string, values: readonly Value[], call: Call): Promise<readonly Row[]> {
+  async run(
+    text: string,
+    values: readonly Value[],
+    call: Call,
+    plan: "made" | "kept" = "made",
+  ): Promise<readonly Row[]> {
     const { link } = await this.#connection(call);
     try {
-      return await link.query(text, values, call.signal);
+      return await link.query(text, values, call.signal, plan);
     } catch (error) {
       throw refusalIn(error, this.#settings.address);
     }
+  }
+
+  /** Runs a statement about `count` elections, in the form that suits their number. */
+  async runFor(
+    count: number,
+    { few, many }: Batched,
+    values: readonly Value[],
+    call: Call,
+  ): Promise<readonly Row[]> {
+    return count <= 10 ? this.run(few, values, call, "kept") : this.run(many, values, call);
   }
 
   /** The key of the life lock that the current connection carries. */
@@ -107,22 +123,27 @@ export class Life {
     return connection;
   }
 
-  async #connect(call: Call, enter: (link: Link, key: string) => Promise<readonly Row[]>): Promise<Connection> {
+  async #connect(
+    call: Call,
+    enter: (link: Link, key: string) => Promise<readonly Row[]>,
+  ): Promise<Connection> {
     const settings = this.#settings;
+    let entered: Connection | null = null;
     const { link, server } = await connect(settings, { kind: "life", ttlMs: this.#ttlMs }, call, {
       notified: (_, message) => this.#events.told(message),
       lost: (cause) => {
-        if (this.#current?.link === link && !this.#ended) this.#events.lost(cause);
+        if (entered !== null && this.#current === entered && !this.#ended) this.#events.lost(cause);
       },
     });
     try {
       const key = randomBytes(8).readBigInt64BE().toString();
       await link.query(`listen "${sessionChannel(this.id)}"`, [], call.signal);
-      const entered = await enter(link, key);
-      if (entered.length === 0) throw new SessionOver();
+      const rows = await enter(link, key);
+      if (rows.length === 0) throw new SessionOver();
       if (this.#ended) throw new Error("The session is over.");
-      this.#current = { link, server, key };
-      return this.#current;
+      entered = { link, server, key };
+      this.#current = entered;
+      return entered;
     } catch (error) {
       link.destroy(error);
       throw refusalIn(error, settings.address);

@@ -64,14 +64,28 @@ export function settle(given: PostgresOptions | string): Settings {
   const options = typeof given === "string" ? { url: given } : given;
   const sources = [options.url, options.connection, options.client, options.pool];
   if (sources.filter((source) => source !== undefined).length > 1) {
-    throw new InvalidOptionError("url", "PostgreSQL: give one of url, connection, client and pool, not several.");
+    throw new InvalidOptionError(
+      "url",
+      "PostgreSQL: give one of url, connection, client and pool, not several.",
+    );
   }
   const { connection, ...fromQuery } = whereTo(options);
-  const { schema = "elect", takeover = "lease" } = { ...options, ...fromQuery };
-  if (schema === "" || Buffer.byteLength(schema) > longestIdentifier || !schema.isWellFormed() || schema.includes("\0")) {
-    throw new InvalidOptionError("schema", `PostgreSQL: schema ${JSON.stringify(schema)} must have 1 to 63 bytes of UTF-8.`);
+  const { schema = "elect", takeover = "lease" }: { schema?: string; takeover?: string } = {
+    ...options,
+    ...fromQuery,
+  };
+  if (
+    schema === "" ||
+    Buffer.byteLength(schema) > longestIdentifier ||
+    !schema.isWellFormed() ||
+    schema.includes("\0")
+  ) {
+    throw new InvalidOptionError(
+      "schema",
+      `PostgreSQL: schema ${JSON.stringify(schema)} must have 1 to 63 bytes of UTF-8.`,
+    );
   }
-  if (takeover !== "lease" && takeover !== "connection") {
+  if (!isTakeover(takeover)) {
     throw new InvalidOptionError(
       "takeover",
       `PostgreSQL: takeover is ${JSON.stringify(takeover)}; it must be "lease" or "connection".`,
@@ -81,10 +95,14 @@ export function settle(given: PostgresOptions | string): Settings {
   return { connection, schema, takeover, address: `${nameOf(connection)}${query}` };
 }
 
+function isTakeover(value: string): value is Takeover {
+  return value === "lease" || value === "connection";
+}
+
 interface Whereabouts {
   readonly connection: ConnectionSettings;
   readonly schema?: string;
-  readonly takeover?: Takeover;
+  readonly takeover?: string;
 }
 
 function whereTo({ url, connection, client, pool }: PostgresOptions): Whereabouts {
@@ -107,7 +125,10 @@ function fromUrlText(text: string): Whereabouts {
     );
   }
   if (url.protocol !== "postgres:" && url.protocol !== "postgresql:") {
-    throw new InvalidOptionError("url", `PostgreSQL: the URL begins with "${url.protocol}" and not with "postgres:".`);
+    throw new InvalidOptionError(
+      "url",
+      `PostgreSQL: the URL begins with "${url.protocol}" and not with "postgres:".`,
+    );
   }
   if (url.hostname.includes(",")) {
     throw new InvalidOptionError(
@@ -128,8 +149,7 @@ function fromUrlText(text: string): Whereabouts {
   return {
     connection: { connectionString: url.href },
     ...(schema !== null && { schema }),
-    // Checked with all the rest, by `settle`.
-    ...(takeover !== null && { takeover: takeover as Takeover }),
+    ...(takeover !== null && { takeover }),
   };
 }
 
@@ -154,6 +174,6 @@ function chosen(from: ConnectionSettings): ConnectionSettings {
   const { connectionString, host, port, user, database, password, ssl, sslnegotiation, options } = from;
   const { application_name, enableChannelBinding } = from;
   const all = { connectionString, host, port, user, database, password, ssl, sslnegotiation, options };
-  const given = Object.entries({ ...all, application_name, enableChannelBinding });
+  const given: [string, unknown][] = Object.entries({ ...all, application_name, enableChannelBinding });
   return Object.fromEntries(given.filter(([, value]) => value !== undefined && value !== null));
 }

@@ -5,6 +5,7 @@
  */
 
 import type { Row, Value } from "./client.ts";
+import { stateOf } from "./errors.ts";
 import type { Sql } from "./sql.ts";
 
 export type Run = (text: string, values: readonly Value[]) => Promise<readonly Row[]>;
@@ -24,16 +25,21 @@ export async function endSession(run: Run, sql: Sql, id: string): Promise<void> 
 async function clearAway(run: Run, sql: Sql, id: string, woken: readonly string[] = []): Promise<void> {
   const taken = new Set(woken);
   const names = namesIn(await run(sql.clear, [id])).filter((name) => !taken.has(name));
-  if (names.length > 0) await run(sql.settle, [names]);
+  if (names.length > 0) await run(sql.settle.many, [names]);
   await run(sql.forget, [id]);
 }
 
 /** Clears away after sessions that ended without a word and that nobody missed. */
 export async function sweep(run: Run, sql: Sql): Promise<void> {
-  for (const { id } of await run(sql.remains, [])) {
-    if (typeof id !== "string") continue;
-    await run(sql.bury, [id, "", []]);
-    await clearAway(run, sql, id);
+  try {
+    for (const { id } of await run(sql.remains, [])) {
+      if (typeof id !== "string") continue;
+      await run(sql.bury, [id, "", []]);
+      await clearAway(run, sql, id);
+    }
+  } catch (error) {
+    // Somebody is in the way, and another time will do. An error of the connection is another matter.
+    if (stateOf(error) === null) throw error;
   }
 }
 

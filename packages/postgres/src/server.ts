@@ -75,6 +75,8 @@ function settingsFor({ kind, ttlMs }: Purpose): Record<string, string> {
     tcp_user_timeout: `${ttlMs}`,
     client_connection_check_interval: `${Math.max(100, Math.round(ttlMs / 3))}`,
     client_min_messages: "warning",
+    // Plans are kept, and made while the tables are small: reading a whole table must not look cheap then.
+    enable_seqscan: "off",
     // Statements over a thousand elections look expensive to the planner; compiling them costs more.
     jit: "off",
   };
@@ -96,7 +98,11 @@ export async function connect(
   try {
     link = await Link.connect(settings.connection, call, events);
     const wanted = settingsFor(purpose);
-    const [found = {}] = await link.query(lookAround, [Object.keys(wanted), Object.values(wanted)], call.signal);
+    const [found = {}] = await link.query(
+      lookAround,
+      [Object.keys(wanted), Object.values(wanted)],
+      call.signal,
+    );
     const server = judge(found, settings);
     if (String(link.announced) !== found["pid"]) await expectOwnConnection(link, settings, call);
     return { link, server };
@@ -109,7 +115,10 @@ export async function connect(
 function judge(found: Row, { address, schema }: Settings): Server {
   const version = Number(found["version"]);
   if (!(version >= oldest)) {
-    throw new RefusedError("version", `PostgreSQL at ${address}: the server is older than 12; elect on a newer one.`);
+    throw new RefusedError(
+      "version",
+      `PostgreSQL at ${address}: the server is older than 12; elect on a newer one.`,
+    );
   }
   if (found["recovering"] !== "false") throw standby(address, "the server is a standby");
   if (found["read_only"] !== "off") throw standby(address, "the server is set to read only");
@@ -128,7 +137,9 @@ function judge(found: Row, { address, schema }: Settings): Server {
     );
   }
   if (found["fsync"] === "off") {
-    warnings.push("The server runs with fsync = off: after a power failure it may repeat tokens. Switch it on.");
+    warnings.push(
+      "The server runs with fsync = off: after a power failure it may repeat tokens. Switch it on.",
+    );
   }
   if (found["asynchronous"] === "true") {
     warnings.push(
@@ -155,10 +166,12 @@ async function expectOwnConnection(link: Link, settings: Settings, call: Call): 
         const [row] = await one.query(whoServes, [], call.signal);
         const backend = row?.["backend"] ?? null;
         const before = seen.get(one);
-        if (before !== undefined && before !== backend) throw pooler(settings.address, "one connection is served by two processes of the server");
+        if (before !== undefined && before !== backend)
+          throw pooler(settings.address, "one connection is served by two processes of the server");
         seen.set(one, backend);
       }
-      if (seen.get(link) === seen.get(other)) throw pooler(settings.address, "two connections are served by one process of the server");
+      if (seen.get(link) === seen.get(other))
+        throw pooler(settings.address, "two connections are served by one process of the server");
     }
   } finally {
     other.destroy(new Error("it has served its purpose"));

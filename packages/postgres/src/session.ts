@@ -14,6 +14,7 @@ import type {
   SessionEvents,
 } from "@elect/core/adapter";
 
+import { neighbourChanged, wakePrefix } from "./channels.ts";
 import { read, type Obstacle, type Reading } from "./claiming.ts";
 import type { Row } from "./client.ts";
 import { isMissing, pooler, sqlstate, stateOf } from "./errors.ts";
@@ -22,7 +23,7 @@ import type { Settings } from "./options.ts";
 import { endSession, namesIn, sweep } from "./remains.ts";
 import { Ring } from "./ring.ts";
 import type { Server } from "./server.ts";
-import { neighbourChanged, wakePrefix, type Sql } from "./sql.ts";
+import type { Sql } from "./sql.ts";
 
 export class PostgresSession implements Session {
   readonly id: string;
@@ -41,7 +42,14 @@ export class PostgresSession implements Session {
   /** The nonces that are known to be in the queue. */
   readonly #queued = new Set<string>();
 
-  private constructor(settings: Settings, sql: Sql, request: OpenRequest, life: Life, server: Server, ring: Ring | null) {
+  private constructor(
+    settings: Settings,
+    sql: Sql,
+    request: OpenRequest,
+    life: Life,
+    server: Server,
+    ring: Ring | null,
+  ) {
     this.id = request.nonce;
     this.store = server.store;
     this.ttlMs = request.ttlMs;
@@ -53,7 +61,12 @@ export class PostgresSession implements Session {
     this.#ring = ring;
   }
 
-  static async open(settings: Settings, sql: Sql, request: OpenRequest, call: Call): Promise<PostgresSession> {
+  static async open(
+    settings: Settings,
+    sql: Sql,
+    request: OpenRequest,
+    call: Call,
+  ): Promise<PostgresSession> {
     const { nonce, events } = request;
     const ttlMs = Math.ceil(request.ttlMs);
     const life: Life = new Life(nonce, settings, sql, ttlMs, {
@@ -84,14 +97,23 @@ export class PostgresSession implements Session {
   async prove(held: ReadonlyMap<string, Claim>, call: Call): Promise<Proof> {
     let found: Row | undefined;
     try {
-      [found] = await this.#life.run(this.#sql.prove, [this.id, this.ttlMs, this.#ring !== null], call);
+      [found] = await this.#life.run(
+        this.#sql.prove,
+        [this.id, this.ttlMs, this.#ring !== null],
+        call,
+        "kept",
+      );
     } catch (error) {
       if (error instanceof SessionOver) return { kind: "dead", reason: error.message };
-      if (isMissing(error)) return { kind: "dead", reason: "somebody dropped the tables in which it was kept" };
+      if (isMissing(error))
+        return { kind: "dead", reason: "somebody dropped the tables in which it was kept" };
       throw error;
     }
     if (found?.["life"] !== this.#life.key) {
-      throw pooler(this.#settings.address, "the proof arrived at another process of the server than the session's own");
+      throw pooler(
+        this.#settings.address,
+        "the proof arrived at another process of the server than the session's own",
+      );
     }
     if (found["alive"] !== "1") return { kind: "dead", reason: new SessionOver().message };
     for (const election of vacantIn(found)) this.#events.hint(election);
@@ -100,11 +122,17 @@ export class PostgresSession implements Session {
   }
 
   async claim(requests: readonly ClaimRequest[], call: Call): Promise<readonly ClaimAnswer[]> {
-    await this.#join(requests.filter(({ nonce }) => !this.#queued.has(nonce)), call);
+    await this.#join(
+      requests.filter(({ nonce }) => !this.#queued.has(nonce)),
+      call,
+    );
     const readings = await this.#ask(requests, call);
     const again = await this.#clearTheWay(requests, readings, call);
     if (again.length > 0) {
-      const second = await this.#ask(again.map((index) => requests[index]).filter((request) => request !== undefined), call);
+      const second = await this.#ask(
+        again.map((index) => requests[index]).filter((request) => request !== undefined),
+        call,
+      );
       for (const [nth, index] of again.entries()) {
         const reading = second[nth];
         if (reading !== undefined) readings[index] = reading;
@@ -121,7 +149,7 @@ export class PostgresSession implements Session {
     const names = claims.map(({ election }) => election);
     const nonces = claims.map(({ nonce }) => nonce);
     const letGo = async (wake: boolean): Promise<readonly Row[]> =>
-      this.#life.run(this.#sql.release, [this.id, names, nonces, wake], call);
+      this.#life.runFor(claims.length, this.#sql.release, [this.id, names, nonces, wake], call);
     let free: readonly Row[];
     try {
       free = await letGo(true);
@@ -135,7 +163,7 @@ export class PostgresSession implements Session {
     if (unheard.length === 0) return;
     try {
       // Somebody may have joined while the release was under way, too late to be seen by it: look once more.
-      await this.#life.run(this.#sql.settle, [unheard], call);
+      await this.#life.runFor(unheard.length, this.#sql.settle, [unheard], call);
     } catch {
       // They are let go all the same; a proof of whoever waits finds out.
     }
@@ -166,12 +194,17 @@ export class PostgresSession implements Session {
 
   async #join(requests: readonly ClaimRequest[], call: Call): Promise<void> {
     if (requests.length === 0) return;
-    await this.#life.run(this.#sql.join, this.#asked(requests), call);
+    await this.#life.runFor(requests.length, this.#sql.join, this.#asked(requests), call);
     for (const { nonce } of requests) this.#queued.add(nonce);
   }
 
   async #ask(requests: readonly ClaimRequest[], call: Call): Promise<Reading[]> {
-    const rows = await this.#life.run(this.#sql.claim, [...this.#asked(requests), this.ttlMs], call);
+    const rows = await this.#life.runFor(
+      requests.length,
+      this.#sql.claim,
+      [...this.#asked(requests), this.ttlMs],
+      call,
+    );
     if (rows[0]?.["alive"] !== "1") throw new Error("The session is dead, or a newer connection carries it.");
     return requests.map((request, index) => {
       const reading = read(rows[index] ?? {}, request, this.id);
@@ -184,7 +217,11 @@ export class PostgresSession implements Session {
   }
 
   /** Removes what can be removed from the way of these requests; answers which of them to ask again. */
-  async #clearTheWay(requests: readonly ClaimRequest[], readings: readonly Reading[], call: Call): Promise<number[]> {
+  async #clearTheWay(
+    requests: readonly ClaimRequest[],
+    readings: readonly Reading[],
+    call: Call,
+  ): Promise<number[]> {
     const again: number[] = [];
     const absent: ClaimRequest[] = [];
     const dead = new Map<string, boolean>();
@@ -194,7 +231,8 @@ export class PostgresSession implements Session {
       if (obstacle === null) continue;
       let removed = true;
       if (obstacle.kind === "absent") absent.push(request);
-      else if (obstacle.kind === "orphan") await this.#life.run(this.#sql.vacateOrphan, [request.election, obstacle.token], call);
+      else if (obstacle.kind === "orphan")
+        await this.#life.run(this.#sql.vacateOrphan, [request.election, obstacle.token], call);
       else {
         const { session, version } = obstacle;
         removed = dead.get(session) ?? (await this.#bury(session, version, names, call));

@@ -2,11 +2,11 @@
 
 import type { Call, Watch } from "@elect/core/adapter";
 
+import { changesChannel } from "./channels.ts";
 import { unlessAborted, type Link, type Row, type Value } from "./client.ts";
 import { refusalIn } from "./errors.ts";
 import type { Settings } from "./options.ts";
 import { connect } from "./server.ts";
-import { changesChannel } from "./sql.ts";
 
 /** A leader that dies says nothing, and neither does a lease that runs out. */
 const pollMs = 5_000;
@@ -59,10 +59,13 @@ export class Lookout {
   }
 
   async #connect(call: Call): Promise<Link> {
+    let heard: Link | null = null;
     const { link } = await connect(this.#settings, { kind: "idle", ttlMs: patienceMs }, call, {
       notified: (_, elections) => this.#tell(elections === "" ? null : elections.split("\n")),
       // From here to the next connection nothing is heard, so there may be something to hear.
-      lost: () => this.#tell(null),
+      lost: () => {
+        if (heard !== null && this.#link === heard) this.#tell(null);
+      },
     });
     try {
       await link.query(`listen ${changesChannel(this.#settings.schema)}`, [], call.signal);
@@ -71,6 +74,7 @@ export class Lookout {
       link.destroy(error);
       throw error;
     }
+    heard = link;
     this.#link = link;
     this.#tell(null);
     return link;

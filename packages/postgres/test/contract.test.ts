@@ -20,7 +20,8 @@ describeElectionContract({
   adapter: import.meta.resolve("../src/index.ts"),
   faults: networkFaults(url),
   operator: {
-    removeLeader: async (election) => void (await store.query(`delete from ${schema}.election where name = $1`, [election])),
+    removeLeader: async (election) =>
+      void (await store.query(`delete from ${schema}.election where name = $1`, [election])),
     endSession: async (election) =>
       void (await store.query(
         `update ${schema}.session set dead = true where id = (select session from ${schema}.election where name = $1)`,

@@ -1,6 +1,5 @@
 /** What pg and PostgreSQL are known to do to a leader election, one by one: first the hazard itself, then the adapter. */
 
-import { once } from "node:events";
 import pg from "pg";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { RefusedError } from "@elect/core/adapter";
@@ -9,7 +8,21 @@ import { Link } from "../src/client.ts";
 import { settle } from "../src/options.ts";
 import { connect } from "../src/server.ts";
 import { postgres } from "../src/index.ts";
-import { bid, call, claim, client, eventually, grant, Heard, holding, nonce, pass, sharedServer, Store, within } from "./support.ts";
+import {
+  bid,
+  call,
+  claim,
+  client,
+  eventually,
+  grant,
+  Heard,
+  holding,
+  nonce,
+  pass,
+  sharedServer,
+  Store,
+  within,
+} from "./support.ts";
 
 const server = await sharedServer();
 const store = async (): Promise<Store> => Store.on(server.url);
@@ -21,7 +34,7 @@ describe("A5.2 the driver", () => {
     plain.on("error", (error) => errors.push(error));
     await plain.connect();
     const admin = await client(server.url);
-    const ended = once(plain, "end");
+    const ended = new Promise<void>((resolve) => plain.once("end", resolve));
     const { rows } = await plain.query<{ pid: number }>("select pg_backend_pid() as pid");
     await admin.query("select pg_terminate_backend($1)", [rows[0]?.pid]);
     await ended;
@@ -38,23 +51,43 @@ describe("A5.2 the driver", () => {
     const settings = settle(`${server.url}?schema=any`);
     const { link } = await connect(settings, { kind: "life", ttlMs: 9000 }, call());
     onTestFinished(() => link.destroy(new Error("done")));
-    const names = ["tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout", "client_connection_check_interval"];
-    const [row] = await link.query(`select ${names.map((name) => `current_setting('${name}') as ${name}`).join(", ")}`, [], call().signal);
-    expect(Object.values(row ?? {})).toEqual(["3", "3", "3", "9s", "3s"]);
+    const names = [
+      "tcp_keepalives_idle",
+      "tcp_keepalives_interval",
+      "tcp_keepalives_count",
+      "tcp_user_timeout",
+      "client_connection_check_interval",
+    ];
+    const [row] = await link.query(
+      `select ${names.map((name) => `current_setting('${name}') as ${name}`).join(", ")}`,
+      [],
+      call().signal,
+    );
+    expect(Object.values(row ?? {})).toEqual(["3", "3", "3", "9000", "3s"]);
   });
 
   test("query_timeout: it leaves the statement running and the client stuck; an aborted call leaves neither", async () => {
-    const plain = new pg.Client({ connectionString: server.url, query_timeout: 50, application_name: "stuck" });
+    const plain = new pg.Client({
+      connectionString: server.url,
+      query_timeout: 50,
+      application_name: "stuck",
+    });
     plain.on("error", () => {});
     await plain.connect();
     await expect(plain.query("select pg_sleep(1)")).rejects.toThrow("timeout");
     const admin = await client(server.url);
     const running = async (name: string): Promise<number> =>
-      (await admin.query("select from pg_stat_activity where application_name = $1 and state = 'active'", [name])).rows.length;
+      (
+        await admin.query("select from pg_stat_activity where application_name = $1 and state = 'active'", [
+          name,
+        ])
+      ).rows.length;
     expect(await running("stuck")).toBe(1);
     await plain.end();
 
-    const { connection } = settle({ connection: { connectionString: server.url, application_name: "given up" } });
+    const { connection } = settle({
+      connection: { connectionString: server.url, application_name: "given up" },
+    });
     const link = await Link.connect(connection, call());
     const given = new AbortController();
     await link.query("set client_connection_check_interval = 20", [], given.signal);
@@ -68,7 +101,9 @@ describe("A5.2 the driver", () => {
   });
 
   test("query_timeout: what the application sets for all its clients is not for ours", async () => {
-    const { defaults } = pg as unknown as { defaults: { query_timeout: number | false; statement_timeout: number | false } };
+    const { defaults } = pg as unknown as {
+      defaults: { query_timeout: number | false; statement_timeout: number | false };
+    };
     const before = { ...defaults };
     Object.assign(defaults, { query_timeout: 30, statement_timeout: 30 });
     try {
@@ -147,7 +182,13 @@ describe("A5.2 the driver", () => {
     let asked = 0;
     const at = await store();
     const adapter = new PostgresAdapter({
-      connection: { host: hostname, port: Number(port), user: username, database: "postgres", password: async () => (asked++, password) },
+      connection: {
+        host: hostname,
+        port: Number(port),
+        user: username,
+        database: "postgres",
+        password: async () => (asked++, password),
+      },
       schema: at.schema,
     });
     const session = await adapter.open({ ttlMs: 1500, nonce: nonce(), events: new Heard() }, call());
@@ -163,10 +204,9 @@ describe("A5.2 the driver", () => {
     const { session, adapter } = await at.open({ url });
     await adapter.read("x", call());
     proxy.silence();
-    await expect(session.end(call(100))).rejects.toThrow();
+    await expect(session.end(call(100))).rejects.toThrow("timeout");
     session.abandon();
-    await expect(adapter.close(call(100))).rejects.toThrow();
-    await eventually("our ends are closed", () => proxy.connections.every((connection) => connection.clientGone ?? true), 500).catch(() => {});
+    await expect(adapter.close(call(100))).rejects.toThrow("timeout");
   });
 
   test("connecting: given up at every step of it", async () => {
@@ -177,7 +217,10 @@ describe("A5.2 the driver", () => {
       let seen = 0;
       const trigger = proxy.once(({ direction }) => direction === "down" && ++seen === nth, "hold");
       const given = new AbortController();
-      const opening = adapter.open({ ttlMs: 1500, nonce: nonce(), events: new Heard() }, { signal: given.signal, timeoutMs: 5000 });
+      const opening = adapter.open(
+        { ttlMs: 1500, nonce: nonce(), events: new Heard() },
+        { signal: given.signal, timeoutMs: 5000 },
+      );
       await within(`answer ${nth} of the server`, trigger.seen);
       given.abort(new Error("enough"));
       await expect(opening).rejects.toThrow("enough");
@@ -191,14 +234,19 @@ describe("PG: liveness and loss", () => {
     const leader = await at.open({ takeover: "connection", ttlMs: 60_000 });
     const request = bid("x");
     await grant(leader.session, request);
-    const waiters = [await at.open({ takeover: "connection", ttlMs: 60_000 }), await at.open({ takeover: "connection", ttlMs: 60_000 })];
+    const waiters = [
+      await at.open({ takeover: "connection", ttlMs: 60_000 }),
+      await at.open({ takeover: "connection", ttlMs: 60_000 }),
+    ];
     const bids = [bid("x"), bid("x")];
     for (const [nth, { session }] of waiters.entries()) await claim(session, bids[nth] ?? bid("x"));
     await ringIsClosed(at, 3);
     leader.session.abandon();
     const [first, second] = waiters;
     await within("the first in the queue is woken", first?.heard.next("hint x") ?? Promise.resolve(""), 1000);
-    expect(await claim(first?.session ?? leader.session, bids[0] ?? request)).toMatchObject({ kind: "granted" });
+    expect(await claim(first?.session ?? leader.session, bids[0] ?? request)).toMatchObject({
+      kind: "granted",
+    });
     expect(second?.heard.all).toEqual([]);
   });
 
@@ -229,25 +277,31 @@ describe("PG: liveness and loss", () => {
   });
 
   test.each([
-    ["PG-2 a stopped process (its kernel goes on answering)", "down" as const],
-    ["PG-3 a link that is silent both ways", "both" as const],
-  ])("%s: the server ends its session on its own clock", async (_, direction) => {
+    [
+      "PG-2 a stopped process, whose kernel goes on answering,",
+      false,
+      "doubt terminating connection due to idle-session timeout",
+    ],
+    ["PG-3 a process behind a link that is silent", true, undefined],
+  ])("%s loses its session by the server's own clock", async (_, silent, heard) => {
     const at = await store();
     const { proxy, url } = await at.through();
-    const [a, b] = [await at.open({ url, ttlMs: 600 }), await at.open({ ttlMs: 600 })];
-    await a.session.prove(holding(), call());
+    const [a, b] = [await at.open({ url, ttlMs: 600 }), await at.open()];
     const since = performance.now();
+    expect(await a.session.prove(holding(), call())).toMatchObject({ kind: "alive" });
+    const proven = performance.now();
     await grant(a.session, bid("x"));
-    proxy.silence(direction === "down" ? "both" : direction);
+    // A stopped process says nothing more, and that is all the server sees of it.
+    if (silent) proxy.silence();
     const request = bid("x");
     for (;;) {
       const answer = await claim(b.session, request);
       if (answer.kind === "granted") break;
       await pass((answer.kind === "held" && answer.retryInMs) || 600);
     }
-    const took = performance.now() - since;
-    expect(took).toBeGreaterThan(550);
-    expect(took, "TTL + 400 ms").toBeLessThan(1000);
+    expect(performance.now() - since, "not before the lease is over").toBeGreaterThan(600);
+    expect(performance.now() - proven, "TTL + 400 ms").toBeLessThan(1000);
+    expect(a.heard.all[0]).toBe(heard);
   });
 
   test("PG-4 a waiter that was cut off neither wins nor stands in the way", async () => {
@@ -279,7 +333,12 @@ describe("PG: liveness and loss", () => {
     const proof = session.prove(holding(), call());
     proof.catch(() => {});
     const pid = await at.lifeHolder(session);
-    await eventually("the proof waits", async () => (await at.rows("select from pg_stat_activity where pid = $1 and wait_event_type = 'Lock'", [pid])).length > 0);
+    await eventually(
+      "the proof waits",
+      async () =>
+        (await at.rows("select from pg_stat_activity where pid = $1 and wait_event_type = 'Lock'", [pid]))
+          .length > 0,
+    );
     await at.rows("select pg_cancel_backend($1)", [pid]);
     await expect(proof).rejects.toThrow("canceling statement");
     await blocker.query("rollback");
@@ -292,7 +351,7 @@ describe("PG: liveness and loss", () => {
     const { proxy, url } = await at.through();
     const { session } = await at.open({ url, ttlMs: 600 });
     proxy.silence("down");
-    await expect(session.claim([bid("x")], call(100))).rejects.toThrow();
+    await expect(session.claim([bid("x")], call(100))).rejects.toThrow("timeout");
     session.abandon();
     const other = await at.open();
     await eventually("the lock is free", async () => (await at.lifeHolder(session)) === null);
@@ -304,7 +363,9 @@ describe("PG: liveness and loss", () => {
     const plain = await client(server.url);
     for (let twice = 0; twice < 2; twice++) await plain.query("select pg_try_advisory_lock(42)");
     await plain.query("select pg_advisory_unlock(42)");
-    const held = await plain.query("select from pg_locks where locktype = 'advisory' and objid = 42 and pid = pg_backend_pid()");
+    const held = await plain.query(
+      "select from pg_locks where locktype = 'advisory' and objid = 42 and pid = pg_backend_pid()",
+    );
     expect(held.rows, "one unlock does not free it").toHaveLength(1);
 
     const at = await store();
@@ -322,19 +383,42 @@ describe("PG: liveness and loss", () => {
     const at = await store();
     const role = `role_${at.schema}`;
     await at.rows(`create role ${role} superuser login password 'secret'`);
-    onTestFinished(async () => void (await at.rows(`drop owned by ${role}`).catch(() => {}), await at.rows(`drop role ${role}`).catch(() => {})));
-    const low = { idle_session_timeout: "50ms", statement_timeout: "40ms", lock_timeout: "1ms", idle_in_transaction_session_timeout: "50ms", transaction_timeout: "50ms" };
-    const odd = { synchronous_commit: "off", default_transaction_isolation: "serializable", search_path: "nowhere", client_min_messages: "debug1", DateStyle: "German", bytea_output: "escape", extra_float_digits: "-15" };
-    for (const [name, value] of Object.entries(odd)) await at.rows(`alter role ${role} set ${name} = '${value}'`);
+    onTestFinished(
+      async () =>
+        void (
+          await at.rows(`drop owned by ${role}`).catch(() => {}),
+          await at.rows(`drop role ${role}`).catch(() => {})
+        ),
+    );
+    const low = {
+      idle_session_timeout: "50ms",
+      statement_timeout: "40ms",
+      lock_timeout: "1ms",
+      idle_in_transaction_session_timeout: "50ms",
+      transaction_timeout: "50ms",
+    };
+    const odd = {
+      synchronous_commit: "off",
+      default_transaction_isolation: "serializable",
+      search_path: "nowhere",
+      client_min_messages: "debug1",
+      DateStyle: "German",
+      bytea_output: "escape",
+      extra_float_digits: "-15",
+    };
+    for (const [name, value] of Object.entries(odd))
+      await at.rows(`alter role ${role} set ${name} = '${value}'`);
     const url = new URL(at.url);
     [url.username, url.password] = [role, "secret"];
     const a = await at.open({ url: url.href });
     const request = bid("x");
-    for (const [name, value] of Object.entries(low)) await at.rows(`alter role ${role} set ${name} = '${value}'`);
+    for (const [name, value] of Object.entries(low))
+      await at.rows(`alter role ${role} set ${name} = '${value}'`);
     const b = await at.open({ url: url.href });
     const token = await grant(b.session, request);
     await pass(120);
-    for (const { session } of [a, b]) expect(await session.prove(holding(), call())).toMatchObject({ kind: "alive", lost: [] });
+    for (const { session } of [a, b])
+      expect(await session.prove(holding(), call())).toMatchObject({ kind: "alive", lost: [] });
     expect([...a.heard.all, ...b.heard.all]).toEqual([]);
     expect(await b.adapter.read("x", call())).toMatchObject({ token });
     await pass(120);
@@ -349,16 +433,41 @@ describe("PG: liveness and loss", () => {
     await at.rows(`alter role ${role} set default_transaction_read_only = on`);
     const url = new URL(at.url);
     [url.username, url.password] = [role, "secret"];
-    await expect(at.open({ url: url.href })).rejects.toMatchObject({ refusal: "standby", message: expect.stringContaining("read only") as string });
+    await expect(at.open({ url: url.href })).rejects.toMatchObject({
+      refusal: "standby",
+      message: expect.stringContaining("read only") as string,
+    });
   });
 
   test("PG-15 names are kept whole: no two of them meet in a hash", async () => {
     const at = await store();
     const { session } = await at.open();
-    const names = ["a", "A", "a ", "å", "å", "ａ", "x".repeat(200), `${"x".repeat(199)}y`, "'", '"', "\\", "{},", "NULL", "null"];
-    const answers = await session.claim(names.map((name) => bid(name)), call());
+    const names = [
+      "a",
+      "A",
+      "a ",
+      "\u00e5",
+      "a\u030a",
+      "\uff41",
+      "x".repeat(200),
+      `${"x".repeat(199)}y`,
+      "'",
+      '"',
+      "\\",
+      "{},",
+      "NULL",
+      "null",
+    ];
+    const answers = await session.claim(
+      names.map((name) => bid(name)),
+      call(),
+    );
     expect(answers.every(({ kind }) => kind === "granted")).toBe(true);
-    expect((await at.rows<{ name: string }>("select name from $schema.election")).map(({ name }) => name).toSorted()).toEqual(names.toSorted());
+    expect(
+      (await at.rows<{ name: string }>("select name from $schema.election"))
+        .map(({ name }) => name)
+        .toSorted(),
+    ).toEqual(names.toSorted());
   });
 
   test("PG-16 a schema is a world of its own, and the store's name says which one it is", async () => {
@@ -366,14 +475,18 @@ describe("PG: liveness and loss", () => {
     const [a, b] = [await one.open(), await other.open()];
     await grant(a.session, bid("x"));
     await grant(b.session, bid("x"));
-    const { system_identifier: cluster } = await one.row<{ system_identifier: string }>("select system_identifier::text from pg_control_system()");
+    const { system_identifier: cluster } = await one.row<{ system_identifier: string }>(
+      "select system_identifier::text from pg_control_system()",
+    );
     expect(a.session.store).toBe(`${cluster}/postgres/${one.schema}`);
     expect(b.session.store).toBe(`${cluster}/postgres/${other.schema}`);
   });
 
   test("PG-18 claims in opposite orders, joined and taken at once, never deadlock", async () => {
     const at = await store();
-    const { deadlocks } = await at.row<{ deadlocks: string }>("select deadlocks from pg_stat_database where datname = current_database()");
+    const { deadlocks } = await at.row<{ deadlocks: string }>(
+      "select deadlocks from pg_stat_database where datname = current_database()",
+    );
     const names = Array.from({ length: 40 }, (_, nth) => `election-${nth}`);
     const processes = [await at.open(), await at.open(), await at.open()];
     for (let round = 0; round < 5; round++) {
@@ -387,7 +500,9 @@ describe("PG: liveness and loss", () => {
       );
       expect(won.reduce((sum, each) => sum + each)).toBeGreaterThanOrEqual(names.length);
     }
-    expect(await at.row("select deadlocks from pg_stat_database where datname = current_database()")).toEqual({ deadlocks });
+    expect(await at.row("select deadlocks from pg_stat_database where datname = current_database()")).toEqual(
+      { deadlocks },
+    );
   });
 });
 
@@ -402,7 +517,13 @@ describe("tables", () => {
     const at = await store();
     const role = `role_${at.schema}`;
     await at.rows(`create role ${role} login password 'secret'`);
-    onTestFinished(async () => void (await at.rows(`drop owned by ${role}`).catch(() => {}), await at.rows(`drop role ${role}`).catch(() => {})));
+    onTestFinished(
+      async () =>
+        void (
+          await at.rows(`drop owned by ${role}`).catch(() => {}),
+          await at.rows(`drop role ${role}`).catch(() => {})
+        ),
+    );
     const url = new URL(at.url);
     [url.username, url.password] = [role, "secret"];
     await expect(at.open({ url: url.href })).rejects.toMatchObject({ refusal: "permission" });
@@ -464,7 +585,10 @@ describe("options", () => {
   test.each([
     [`postgres://u:${secret}@db.example:6000/app`, "postgres://db.example:6000/app"],
     [`postgresql://u:${secret}@[::1]/app?schema=of%20mine`, "postgres://[::1]:5432/app?schema=of%20mine"],
-    [`postgres:///app?host=/run/postgresql&user=u&password=${secret}`, "postgres:///app?host=/run/postgresql"],
+    [
+      `postgres:///app?host=/run/postgresql&user=u&password=${secret}`,
+      "postgres:///app?host=/run/postgresql",
+    ],
   ])("the address of %s", (url, address) => {
     expect(postgres(url).address).toBe(address);
   });
@@ -481,7 +605,9 @@ describe("options", () => {
 
   test("a server that is not there is an unknown outcome, to be tried again", async () => {
     const adapter = new PostgresAdapter("postgres://u:p@127.0.0.1:1/postgres");
-    const failure: unknown = await adapter.open({ ttlMs: 1500, nonce: nonce(), events: new Heard() }, call()).catch((error: unknown) => error);
+    const failure: unknown = await adapter
+      .open({ ttlMs: 1500, nonce: nonce(), events: new Heard() }, call())
+      .catch((error: unknown) => error);
     expect(failure).not.toBeInstanceOf(RefusedError);
   });
 });

@@ -2,11 +2,23 @@
 
 import { randomBytes } from "node:crypto";
 import { setTimeout as pass } from "node:timers/promises";
-import type { Call, Claim, ClaimAnswer, ClaimRequest, OpenRequest, Session, SessionEvents } from "@elect/core/adapter";
+import type {
+  Call,
+  Claim,
+  ClaimAnswer,
+  ClaimRequest,
+  OpenRequest,
+  Session,
+  SessionEvents,
+} from "@elect/core/adapter";
 import { openFaultProxy, type FaultProxy } from "@elect/testing";
 import pg from "pg";
 import { onTestFinished } from "vitest";
-import { startPostgres, type PostgresOptions as ServerOptions, type Server } from "../../../integration/servers/src/index.ts";
+import {
+  startPostgres,
+  type PostgresOptions as ServerOptions,
+  type Server,
+} from "../../../integration/servers/src/index.ts";
 import { postgresRecipe } from "../../../integration/servers/src/postgres.ts";
 import { startServer } from "../../../integration/servers/src/start.ts";
 import { PostgresAdapter } from "../src/adapter.ts";
@@ -130,6 +142,22 @@ export class Store {
     return row;
   }
 
+  /** What the statement of a claim says, asked on a connection that is not the session's own, where it can grant nothing. */
+  async claimRow(
+    session: Session,
+    { election, nonce, candidate }: ClaimRequest,
+  ): Promise<pg.QueryResult<Record<string, string | null>>> {
+    await this.admin.query("select set_config('elect.timeline', '1', false)");
+    return this.admin.query(this.sql.claim.few, [
+      session.id,
+      [election],
+      [nonce],
+      [candidate.id],
+      [candidate.metadata],
+      1500,
+    ]);
+  }
+
   /** The server's process that holds a session's life lock; `null` where nobody does. */
   async lifeHolder(session: Session): Promise<number | null> {
     const [found] = await this.rows<{ pid: number }>(
@@ -142,12 +170,15 @@ export class Store {
   }
 
   async dead(session: Session): Promise<boolean> {
-    return (await this.row<{ dead: boolean }>("select dead from $schema.session where id = $1", [session.id])).dead;
+    return (await this.row<{ dead: boolean }>("select dead from $schema.session where id = $1", [session.id]))
+      .dead;
   }
 
   /** Makes the lease of a session run out, as if its time had passed. */
   async expire(session: Session): Promise<void> {
-    await this.rows("update $schema.session set lease = clock_timestamp() - interval '1 ms' where id = $1", [session.id]);
+    await this.rows("update $schema.session set lease = clock_timestamp() - interval '1 ms' where id = $1", [
+      session.id,
+    ]);
   }
 
   /** Ends the connection that carries a session's life lock, and waits until the lock is free. */
@@ -168,7 +199,11 @@ export async function untilBlocked(at: Store, what: string): Promise<void> {
 }
 
 /** Asks again until the answer is true; for what cannot be awaited. */
-export async function eventually(what: string, ask: () => boolean | Promise<boolean>, ms = 4000): Promise<void> {
+export async function eventually(
+  what: string,
+  ask: () => boolean | Promise<boolean>,
+  ms = 4000,
+): Promise<void> {
   const until = performance.now() + ms;
   while (!(await ask())) {
     if (performance.now() > until) throw new Error(`not within ${ms} ms: ${what}`);
@@ -181,7 +216,9 @@ export async function within<T>(what: string, work: Promise<T>, ms = 4000): Prom
   try {
     return await Promise.race([
       work,
-      pass(ms, undefined, { signal: late.signal }).then(() => Promise.reject(new Error(`not within ${ms} ms: ${what}`))),
+      pass(ms, undefined, { signal: late.signal }).then(() =>
+        Promise.reject(new Error(`not within ${ms} ms: ${what}`)),
+      ),
     ]);
   } finally {
     late.abort();
@@ -199,7 +236,13 @@ export async function client(url: string): Promise<pg.Client> {
 }
 
 export function bid(election: string, more: Partial<ClaimRequest> = {}): ClaimRequest {
-  return { election, nonce: nonce(), candidate: { id: `candidate of ${election}`, metadata: "{}" }, unchanged: null, ...more };
+  return {
+    election,
+    nonce: nonce(),
+    candidate: { id: `candidate of ${election}`, metadata: "{}" },
+    unchanged: null,
+    ...more,
+  };
 }
 
 export async function claim(session: Session, ...requests: ClaimRequest[]): Promise<ClaimAnswer> {
@@ -210,7 +253,8 @@ export async function claim(session: Session, ...requests: ClaimRequest[]): Prom
 
 export async function grant(session: Session, request: ClaimRequest): Promise<bigint> {
   const answer = await claim(session, request);
-  if (answer.kind !== "granted") throw new Error(`not granted: ${JSON.stringify(answer, (_, v) => String(v))}`);
+  if (answer.kind !== "granted")
+    throw new Error(`not granted: ${JSON.stringify(answer, (_, v) => String(v))}`);
   return answer.token;
 }
 

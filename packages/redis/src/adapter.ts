@@ -15,9 +15,10 @@ import {
   type Watch,
 } from "@elect/core/adapter";
 import { Link } from "./client.ts";
-import { settle, type RedisOptions, type Settings } from "./options.ts";
+import { resolveOptions, type RedisOptions, type Settings } from "./options.ts";
 import * as scripts from "./scripts.ts";
-import { leaderFrom, RedisSession, texts } from "./session.ts";
+import { leaderFrom, texts } from "./replies.ts";
+import { RedisSession } from "./session.ts";
 import { Subscription, type Listener } from "./watch.ts";
 
 /** A leader's death is not pushed; it is found by reading. */
@@ -32,7 +33,7 @@ export class RedisAdapter implements Adapter {
   readonly #subscription: Subscription;
 
   constructor(options: RedisOptions | string) {
-    this.#settings = settle(options);
+    this.#settings = resolveOptions(options);
     this.address = this.#settings.address;
     this.capabilities = capabilitiesOf(this.#settings);
     this.#link = new Link(this.#settings, { inspect: false, lost: () => {} });
@@ -41,7 +42,10 @@ export class RedisAdapter implements Adapter {
 
   async open(request: OpenRequest, call: Call): Promise<Session> {
     if (request.ttlMs > this.#settings.maxTtlMs) {
-      throw new InvalidOptionError("ttl", `The ttl of ${request.ttlMs} ms exceeds maxTtl (${this.#settings.maxTtlMs} ms) of ${this.address}. Raise maxTtl in all processes, or ask for less.`);
+      throw new InvalidOptionError(
+        "ttl",
+        `The ttl of ${request.ttlMs} ms exceeds maxTtl (${this.#settings.maxTtlMs} ms) of ${this.address}. Raise maxTtl in all processes, or ask for less.`,
+      );
     }
     const session = new RedisSession(this.#settings, this.#subscription, request);
     await session.open(call);
@@ -61,7 +65,12 @@ export class RedisAdapter implements Adapter {
   }
 
   async candidates(election: string, call: Call): Promise<readonly CandidateRecord[]> {
-    const { reply } = await this.#link.script(scripts.candidates, [this.#settings.records], () => [election], call);
+    const { reply } = await this.#link.script(
+      scripts.candidates,
+      [this.#settings.records],
+      () => [election],
+      call,
+    );
     return texts(reply).map((candidate) => {
       const { id, metadata } = leaderFrom("0", candidate);
       return { id, metadata };
@@ -103,11 +112,13 @@ function capabilitiesOf(settings: Settings): Capabilities {
       },
       {
         promise: 4,
-        sentence: "A token can repeat if the server loses its memory and its clock is set back as well; core refuses such a token where it has seen a higher one.",
+        sentence:
+          "A token can repeat if the server loses its memory and its clock is set back as well; core refuses such a token where it has seen a higher one.",
       },
       {
         promise: 10,
-        sentence: "A server that may have forgotten acknowledged writes (restarted without appendfsync always, or promoted) elects nobody new for maxTtl.",
+        sentence:
+          "A server that may have forgotten acknowledged writes (restarted without appendfsync always, or promoted) elects nobody new for maxTtl.",
       },
     ],
   };

@@ -1,35 +1,29 @@
 /**
- * One connection to the server at a time, and who may use it. The driver connects and frames commands; everything
- * else that it offers to do is switched off: it retries nothing, queues nothing, re-sends nothing, reconnects never.
+ * One connection to the server at a time, and who may use it.
  *
  * Every connection is a driver client of its own, so that nothing of an older one (a reply, an error, a close) can
  * be taken for the present one's. When the driver's `retryStrategy` is null, it rejects what was in flight at the
  * close of the socket; with one, and without re-sending, it forgets it (ioredis #2193). Calls race their signal anyway.
  */
 
-import { Redis } from "ioredis";
 import type { Call } from "@elect/core/adapter";
-import { explain, isUnknownScript, redirection, type Redirection } from "./errors.ts";
+import {
+  destroy,
+  dial,
+  evaluate,
+  inspect,
+  usable,
+  type Command,
+  type Driver,
+  type Outcome,
+} from "./driver.ts";
+import { explain, redirection, type Redirection } from "./errors.ts";
+import type { Script } from "./lua.ts";
 import type { Endpoint, Settings } from "./options.ts";
-import { factsFrom, type ServerFacts } from "./server.ts";
-import type { Script } from "./scripts.ts";
-
-/** What the adapter uses of the driver. */
-export interface Driver {
-  readonly status: string;
-  readonly stream: { destroy(): unknown } | undefined;
-  call(command: string, args: (string | number)[]): Promise<unknown>;
-  subscribe(...channels: string[]): Promise<unknown>;
-  unsubscribe(...channels: string[]): Promise<unknown>;
-  connect(): Promise<void>;
-  disconnect(): void;
-  on(event: "error", listener: (error: Error) => void): unknown;
-  on(event: "close", listener: () => void): unknown;
-  on(event: "message", listener: (channel: string, message: string) => void): unknown;
-}
+import type { ServerFacts } from "./server.ts";
 
 /** One connection, from the first packet to the last. */
-export interface Wire {
+interface Wire {
   readonly driver: Driver;
   /** Rejects with the reason if it never comes about. */
   readonly ready: Promise<void>;
@@ -38,7 +32,7 @@ export interface Wire {
   server: ServerFacts | null;
 }
 
-export interface LinkUse {
+interface LinkUse {
   /** Whether to ask each server what it is. */
   readonly inspect: boolean;
   /** Part of connecting: the wire is not ready before. */
@@ -46,6 +40,9 @@ export interface LinkUse {
   /** A ready wire broke without our doing. */
   lost(cause: unknown): void;
 }
+
+/** A script's arguments may depend on the server that will run it, and on whether its slot is just moving there. */
+export type Arguments = (server: ServerFacts | null, asking: boolean) => readonly (string | number)[];
 
 /** How many times one call follows the nodes of a Cluster that point at each other. */
 const mostRedirections = 5;
@@ -68,14 +65,14 @@ export class Link {
     return this.#wire !== null;
   }
 
-  /** Runs a script. `args` may look at the server that will run it; `asking` when its slot is on the way there. */
+  /** Runs a script, wherever the Cluster sends it. */
   async script(
     script: Script,
     keys: readonly string[],
-    args: (server: ServerFacts | null, asking: boolean) => readonly (string | number)[],
+    args: Arguments,
     call: Call,
-    alongside?: { readonly command: string; readonly args: (string | number)[] },
-  ): Promise<{ reply: unknown; alongside: unknown }> {
+    alongside?: Command,
+  ): Promise<Outcome> {
     for (let hop = 0; ; hop++) {
       let used: Wire | null = null;
       try {
@@ -96,7 +93,7 @@ export class Link {
   async run<T>(call: Call, use: (wire: Wire) => Promise<T>): Promise<T> {
     call.signal.throwIfAborted();
     if (this.#closed) throw new Error(`The connection to ${this.#settings.address} was let go`);
-    if (this.#wire !== null && !usable(this.#wire)) this.#drop(this.#wire);
+    if (this.#wire !== null && !usable(this.#wire.driver)) this.#drop(this.#wire);
     const wire = (this.#wire ??= this.#connect(call.timeoutMs, this.#endpoint()));
     const work = wire.ready.then(() => use(wire));
     return raced(call.signal, work, () => this.#drop(wire));
@@ -124,12 +121,17 @@ export class Link {
 
   #connect(timeoutMs: number, at: Required<Endpoint> | null): Wire {
     const driver = dial(this.#settings, timeoutMs, at);
-    let last: unknown = null;
+    let last: Error | null = null;
     driver.on("error", (error) => (last = error));
     const establish = async (): Promise<void> => {
       try {
         await driver.connect();
-        const [server] = await Promise.all([this.#use.inspect ? inspect(driver) : null, this.#use.prepare?.(driver)]);
+        // The driver goes on after a refused SELECT, in a database that is not ours.
+        if (last !== null) throw last;
+        const [server] = await Promise.all([
+          this.#use.inspect ? inspect(driver) : null,
+          this.#use.prepare?.(driver),
+        ]);
         wire.server = server;
         wire.established = true;
       } catch (cause) {
@@ -145,7 +147,8 @@ export class Link {
     driver.on("close", () => {
       if (this.#wire !== wire) return;
       this.#wire = null;
-      if (wire.established) this.#use.lost(last ?? new Error(`The connection to ${this.#settings.address} was closed`));
+      if (wire.established)
+        this.#use.lost(last ?? new Error(`The connection to ${this.#settings.address} was closed`));
     });
     return wire;
   }
@@ -177,9 +180,9 @@ export class Link {
     to: Redirection,
     script: Script,
     keys: readonly string[],
-    args: (server: ServerFacts | null, asking: boolean) => readonly (string | number)[],
+    args: Arguments,
     call: Call,
-  ): Promise<{ reply: unknown; alongside: unknown }> {
+  ): Promise<Outcome> {
     const driver = dial(this.#settings, call.timeoutMs, this.#target(to));
     driver.on("error", () => {});
     try {
@@ -198,87 +201,8 @@ export class Link {
   }
 }
 
-function dial(settings: Settings, timeoutMs: number, at: Required<Endpoint> | null): Driver {
-  const wait = Math.max(1, Math.ceil(timeoutMs));
-  return new Redis({
-    ...settings.driver,
-    ...at,
-    lazyConnect: true,
-    retryStrategy: null,
-    sentinelRetryStrategy: () => null,
-    sentinelCommandTimeout: wait,
-    failoverDetector: false,
-    role: "master",
-    readOnly: false,
-    connectTimeout: wait,
-    disconnectTimeout: 1,
-    commandTimeout: undefined,
-    socketTimeout: undefined,
-    blockingTimeout: undefined,
-    reconnectOnError: null,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    autoResubscribe: false,
-    maxRetriesPerRequest: 0,
-    // Prints when INFO is not permitted, and waits in a timer while the server loads: we look for ourselves.
-    enableReadyCheck: false,
-    enableAutoPipelining: false,
-    disableClientInfo: true,
-    monitor: false,
-    keyPrefix: "",
-    stringNumbers: false,
-    replyMapping: "legacy",
-    scripts: undefined,
-    himportFieldsets: undefined,
-  });
-}
-
-/** At once, whatever is under way: `disconnect()` alone says goodbye and waits for an answer. */
-function destroy(driver: Driver): void {
-  driver.disconnect();
-  driver.stream?.destroy();
-}
-
-function usable(wire: Wire): boolean {
-  return wire.driver.status !== "close" && wire.driver.status !== "end";
-}
-
-async function inspect(driver: Driver): Promise<ServerFacts> {
-  const [info, config] = await Promise.all([
-    driver.call("INFO", []),
-    driver.call("CONFIG", ["GET", "*appendfsync*"]).catch(() => null),
-  ]);
-  return factsFrom(info, config);
-}
-
-/** By its hash; with its text where the server does not know it yet. Both are written at once, in order, on one connection. */
-async function evaluate(
-  driver: Driver,
-  script: Script,
-  keys: readonly string[],
-  args: readonly (string | number)[],
-  alongside?: { readonly command: string; readonly args: (string | number)[] },
-): Promise<{ reply: unknown; alongside: unknown }> {
-  const rest = [keys.length, ...keys, ...args];
-  const send = async (command: string, what: string): Promise<{ reply: unknown; alongside: unknown }> => {
-    const [reply, other] = await Promise.allSettled([
-      driver.call(command, [what, ...rest]),
-      alongside === undefined ? null : driver.call(alongside.command, alongside.args),
-    ]);
-    if (reply.status === "rejected") throw reply.reason;
-    if (other.status === "rejected") throw other.reason;
-    return { reply: reply.value, alongside: other.value };
-  };
-  try {
-    return await send("EVALSHA", script.sha);
-  } catch (cause) {
-    if (!isUnknownScript(cause)) throw cause;
-    return send("EVAL", script.text);
-  }
-}
-
 /** Settles with the work or when the signal aborts, whichever is first; never later, whatever the driver forgets. */
-export async function raced<T>(signal: AbortSignal, work: Promise<T>, giveUp: () => void): Promise<T> {
+async function raced<T>(signal: AbortSignal, work: Promise<T>, giveUp: () => void): Promise<T> {
   let abort: () => void = () => {};
   const aborted = new Promise<never>((_, reject) => {
     abort = () => {
@@ -287,6 +211,7 @@ export async function raced<T>(signal: AbortSignal, work: Promise<T>, giveUp: ()
     };
   });
   signal.addEventListener("abort", abort, { once: true });
+  if (signal.aborted) abort();
   try {
     return await Promise.race([work, aborted]);
   } finally {

@@ -20,6 +20,11 @@ const refusals: readonly { readonly says: RegExp; readonly refusal: string; read
     todo: "The server runs in protected mode: give it a password, or bind it to this network on purpose.",
   },
   {
+    says: /DB index|SELECT is not allowed/,
+    refusal: "database",
+    todo: "Check the number of the database; a Cluster has only 0.",
+  },
+  {
     says: /WRONGTYPE/,
     refusal: "wrong-type",
     todo: "A key of this namespace holds something else. Choose another namespace, or delete the foreign key.",
@@ -47,11 +52,11 @@ export function explain(cause: unknown, address: string): Error {
   const message = messageOf(cause);
   const refused = refusals.find(({ says }) => says.test(message));
   if (refused === undefined) return cause instanceof Error ? cause : new Error(message, { cause });
-  return new RefusedError(refused.refusal, `Redis at ${address} refused: ${brief(message)}. ${refused.todo}`, { cause });
-}
-
-export function refused(refusal: string, message: string): RefusedError {
-  return new RefusedError(refusal, message);
+  return new RefusedError(
+    refused.refusal,
+    `Redis at ${address} refused: ${brief(message)}. ${refused.todo}`,
+    { cause },
+  );
 }
 
 /** Where a node of a Cluster sends us: `MOVED` from now on, `ASK` this once. */

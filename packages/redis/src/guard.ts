@@ -32,7 +32,11 @@ export type Guarded =
   | { readonly applied: false };
 
 /** Runs a script if the term is still the election's. */
-export async function guardedEval(client: GuardClient, leadership: Leadership, effect: GuardedScript): Promise<Guarded> {
+export async function guardedEval(
+  client: GuardClient,
+  leadership: Leadership,
+  effect: GuardedScript,
+): Promise<Guarded> {
   const { election, token, namespace = "default" } = leadership;
   const { script, keys, args = [] } = effect;
   const reply = await client.eval(
@@ -49,7 +53,12 @@ export async function guardedEval(client: GuardClient, leadership: Leadership, e
 }
 
 /** Sets a key if the term is still the election's; `false` when it is not. */
-export async function guardedSet(client: GuardClient, leadership: Leadership, key: string, value: string): Promise<boolean> {
+export async function guardedSet(
+  client: GuardClient,
+  leadership: Leadership,
+  key: string,
+  value: string,
+): Promise<boolean> {
   const script = "redis.call('SET', KEYS[1], ARGV[1]) return 1";
   const { applied } = await guardedEval(client, leadership, { script, keys: [key], args: [value] });
   return applied;

@@ -1,10 +1,24 @@
+/**
+ * Elect on Redis and Valkey.
+ *
+ * @module
+ */
+
 import { createBackend, type Backend } from "@elect/core/adapter";
 import { RedisAdapter } from "./adapter.ts";
 import type { RedisOptions } from "./options.ts";
 
 export { guardedEval, guardedSet } from "./guard.ts";
 export type { Guarded, GuardClient, GuardedScript, Leadership } from "./guard.ts";
-export type { ConnectionSettings, DriverClient, Durability, Endpoint, NatMap, RedisOptions, Replication } from "./options.ts";
+export type {
+  ConnectionSettings,
+  DriverClient,
+  Durability,
+  Endpoint,
+  NatMap,
+  RedisOptions,
+  Replication,
+} from "./options.ts";
 
 /**
  * Elections on Redis or Valkey.

@@ -2,6 +2,7 @@
 
 import { InvalidOptionError } from "@elect/core/adapter";
 import type { ConnectionOptions } from "node:tls";
+import { endpoints, fromUrlText } from "./url.ts";
 
 export interface RedisOptions {
   /**
@@ -105,25 +106,42 @@ export interface Settings {
   readonly wait: Replication | null;
 }
 
-export function settle(given: RedisOptions | string): Settings {
+export function resolveOptions(given: RedisOptions | string): Settings {
   const options = typeof given === "string" ? { url: given } : given;
-  const sources = [options.url, options.client, options.sentinels, options.cluster].filter((source) => source !== undefined);
+  const sources = [options.url, options.client, options.sentinels, options.cluster].filter(
+    (source) => source !== undefined,
+  );
   if (sources.length > 1) {
-    throw new InvalidOptionError("url", "Redis: give one of url, client, sentinels and cluster, not several.");
+    throw new InvalidOptionError(
+      "url",
+      "Redis: give one of url, client, sentinels and cluster, not several.",
+    );
   }
   const from = options.url === undefined ? options : { ...options, ...fromUrlText(options.url) };
   const { namespace = "default", maxTtl = 30_000, durability = "observed", wait } = from;
   if (!/^[\w.:-]{1,100}$/.test(namespace)) {
-    throw new InvalidOptionError("namespace", `Redis: namespace ${JSON.stringify(namespace)} must be 1 to 100 letters, digits or any of _ . : -`);
+    throw new InvalidOptionError(
+      "namespace",
+      `Redis: namespace ${JSON.stringify(namespace)} must be 1 to 100 letters, digits or any of _ . : -`,
+    );
   }
   if (!Number.isSafeInteger(maxTtl) || maxTtl < 500 || maxTtl > 86_400_000) {
-    throw new InvalidOptionError("maxTtl", `Redis: maxTtl is ${maxTtl}; it must be whole milliseconds from 500 to 86400000 (a day).`);
+    throw new InvalidOptionError(
+      "maxTtl",
+      `Redis: maxTtl is ${maxTtl}; it must be whole milliseconds from 500 to 86400000 (a day).`,
+    );
   }
   if (!["observed", "required", "assumed"].includes(durability)) {
-    throw new InvalidOptionError("durability", `Redis: durability is ${JSON.stringify(durability)}; it must be "observed", "required" or "assumed".`);
+    throw new InvalidOptionError(
+      "durability",
+      `Redis: durability is ${JSON.stringify(durability)}; it must be "observed", "required" or "assumed".`,
+    );
   }
   if (wait !== undefined && !(isCount(wait.replicas, 1, 100) && isCount(wait.timeout, 1, maxTtl))) {
-    throw new InvalidOptionError("wait", `Redis: wait needs replicas (1 to 100) and timeout (1 ms to maxTtl).`);
+    throw new InvalidOptionError(
+      "wait",
+      `Redis: wait needs replicas (1 to 100) and timeout (1 ms to maxTtl).`,
+    );
   }
   const { route, driver, prefix, hosts } = whereTo(from);
   return {
@@ -145,25 +163,42 @@ function whereTo(options: RedisOptions): Whereabouts {
   if (client !== undefined) return likeClient(client);
   if (sentinels !== undefined) {
     if (sentinels.length === 0 || name === undefined || name === "") {
-      throw new InvalidOptionError("sentinels", "Redis: Sentinels need at least one { host, port } and the name of the master.");
+      throw new InvalidOptionError(
+        "sentinels",
+        "Redis: Sentinels need at least one { host, port } and the name of the master.",
+      );
     }
     const all = sentinels.map((sentinel) => ({ port: 26_379, ...sentinel }));
-    return { route: { kind: "sentinel" }, driver: { ...connection, sentinels: all, name }, prefix: "", hosts: `${name}@${shown(all)}` };
+    return {
+      route: { kind: "sentinel" },
+      driver: { ...connection, sentinels: all, name },
+      prefix: "",
+      hosts: `${name}@${shown(all)}`,
+    };
   }
   if (cluster !== undefined) {
     const seeds = cluster.map((node) => ({ port: 6379, ...node }));
-    if (seeds.length === 0) throw new InvalidOptionError("cluster", "Redis: a Cluster needs at least one { host, port }.");
+    if (seeds.length === 0)
+      throw new InvalidOptionError("cluster", "Redis: a Cluster needs at least one { host, port }.");
     return { route: { kind: "cluster", seeds }, driver: connection, prefix: "", hosts: shown(seeds) };
   }
   const { host = "127.0.0.1", port = 6379, path } = connection;
-  return { route: { kind: "single" }, driver: { ...connection, host, port }, prefix: "", hosts: path ?? shown([{ host, port }]) };
+  return {
+    route: { kind: "single" },
+    driver: { ...connection, host, port },
+    prefix: "",
+    hosts: path ?? shown([{ host, port }]),
+  };
 }
 
 /** The configuration of the user's client, for connections of our own. Its key prefix counts: its ACL may ask for it. */
 function likeClient(client: DriverClient): Whereabouts {
   const options: unknown = client.options;
   if (typeof options !== "object" || options === null) {
-    throw new InvalidOptionError("client", "Redis: client must be a client of ioredis (new Redis(…) or new Cluster(…)).");
+    throw new InvalidOptionError(
+      "client",
+      "Redis: client must be a client of ioredis (new Redis(…) or new Cluster(…)).",
+    );
   }
   const configured = options as ClientConfiguration;
   const prefix = configured.keyPrefix ?? "";
@@ -193,91 +228,20 @@ type ClientConfiguration = Settings["driver"] & {
 function toEndpoint(node: unknown): Required<Endpoint> {
   if (typeof node === "number") return { host: "127.0.0.1", port: node };
   if (typeof node === "string") {
-    const [first = { host: "127.0.0.1" }] = endpoints(node.replace(/^rediss?:\/\//, "").replace(/^.*@/, "").replace(/[/?].*$/, ""));
+    const [first = { host: "127.0.0.1" }] = endpoints(
+      node
+        .replace(/^rediss?:\/\//, "")
+        .replace(/^.*@/, "")
+        .replace(/[/?].*$/, ""),
+    );
     return { port: 6379, ...first };
   }
   const { host = "127.0.0.1", port = 6379 } = (node ?? {}) as Partial<Endpoint>;
   return { host, port: Number(port) };
 }
 
-const shape = /^(rediss?):\/\/(?:([^/?#]*)@)?([^/?#@]*)(?:\/(\d*))?(?:\?([^#]*))?$/;
-
-function fromUrlText(url: string): RedisOptions {
-  const [, scheme, login = "", hosts = "", db = "", query = ""] = shape.exec(url) ?? [];
-  if (scheme === undefined || hosts === "") {
-    // The URL itself is not shown: it may hold a password.
-    throw new InvalidOptionError("url", "Redis: the URL must look like redis://[user:password@]host[:port][,host…][/db][?namespace=…], or rediss:// for TLS.");
-  }
-  const colon = login.indexOf(":");
-  const username = decode(colon < 0 ? login : login.slice(0, colon));
-  const password = colon < 0 ? "" : decode(login.slice(colon + 1));
-  const nodes = endpoints(hosts);
-  const { sentinel, cluster, ...rest } = fromQuery(query);
-  const connection: ConnectionSettings = {
-    ...(username === "" ? {} : { username }),
-    ...(password === "" ? {} : { password }),
-    ...(db === "" ? {} : { db: Number(db) }),
-    ...(scheme === "rediss" ? { tls: {} } : {}),
-  };
-  if (sentinel !== undefined) return { ...rest, sentinels: nodes, name: sentinel, connection };
-  if (cluster === true) return { ...rest, cluster: nodes, connection };
-  const [only, another] = nodes;
-  if (only === undefined || another !== undefined) {
-    throw new InvalidOptionError("url", "Redis: a URL with several hosts needs ?sentinel=<name of the master> or ?cluster=true.");
-  }
-  return { ...rest, connection: { ...connection, ...only } };
-}
-
-interface Query {
-  namespace?: string;
-  maxTtl?: number;
-  durability?: Durability;
-  sentinel?: string;
-  cluster?: true;
-  wait?: Replication;
-}
-
-function fromQuery(query: string): Query {
-  const found: Query = {};
-  let replicas = "";
-  let timeout = "";
-  for (const [key, value] of new URLSearchParams(query)) {
-    if (key === "namespace") found.namespace = value;
-    else if (key === "maxTtl") found.maxTtl = Number(value);
-    else if (key === "durability") found.durability = value as Durability; // checked with all the others
-    else if (key === "sentinel") found.sentinel = value;
-    else if (key === "cluster" && value === "true") found.cluster = true;
-    else if (key === "waitReplicas") replicas = value;
-    else if (key === "waitTimeout") timeout = value;
-    else {
-      throw new InvalidOptionError(
-        "url",
-        `Redis: the URL's query has ${key}=…, which means nothing here. Known: namespace, maxTtl, durability, sentinel, cluster=true, waitReplicas, waitTimeout.`,
-      );
-    }
-  }
-  return replicas === "" && timeout === "" ? found : { ...found, wait: { replicas: Number(replicas), timeout: Number(timeout) } };
-}
-
-function endpoints(hosts: string): Endpoint[] {
-  return hosts.split(",").map((text) => {
-    const [, six, name, port] = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(text) ?? [];
-    const host = six ?? name;
-    if (host === undefined) throw new InvalidOptionError("url", "Redis: the URL names a host that cannot be one.");
-    return port === undefined ? { host } : { host, port: Number(port) };
-  });
-}
-
 function shown(nodes: readonly Endpoint[]): string {
   return nodes.map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port ?? "?"}`).join(",");
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch (cause) {
-    throw new InvalidOptionError("url", "Redis: the URL's user or password is not percent-encoded correctly.", { cause });
-  }
 }
 
 function isCount(value: unknown, least: number, most: number): boolean {

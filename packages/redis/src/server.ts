@@ -1,5 +1,6 @@
 /** What a server tells about itself, and what of it weakens the promises. */
 
+import { RefusedError } from "@elect/core/adapter";
 import type { Settings } from "./options.ts";
 
 export interface ServerFacts {
@@ -35,7 +36,8 @@ function fsyncFrom(config: unknown): string | null {
   const values = new Map<unknown, unknown>();
   for (let i = 0; i < config.length; i += 2) values.set(config[i], config[i + 1]);
   const policy = values.get("appendfsync");
-  if (policy === "always" && values.get("no-appendfsync-on-rewrite") === "yes") return "always, but not during rewrites";
+  if (policy === "always" && values.get("no-appendfsync-on-rewrite") === "yes")
+    return "always, but not during rewrites";
   return typeof policy === "string" ? policy : null;
 }
 
@@ -49,7 +51,7 @@ export function durable(settings: Settings, server: ServerFacts | null): string 
 }
 
 /** One sentence for each setting that can lose what the server acknowledged. */
-export function weaknesses(settings: Settings, server: ServerFacts): string[] {
+function weaknesses(settings: Settings, server: ServerFacts): string[] {
   if (settings.durability === "assumed") return [];
   const found: string[] = [];
   if (server.evicts !== null) {
@@ -75,4 +77,47 @@ export function weaknesses(settings: Settings, server: ServerFacts): string[] {
     );
   }
   return found;
+}
+
+/** Refuses a server that cannot be elected on. */
+export function admit(settings: Settings, server: ServerFacts): void {
+  const { address, route, durability } = settings;
+  if (server.role !== "master" && route.kind !== "cluster") {
+    // During a fail-over Sentinel may still name the old master: that will pass.
+    if (route.kind === "sentinel") throw new Error(`The Sentinels of ${address} sent us to a replica`);
+    throw new RefusedError(
+      "standby",
+      `Redis at ${address} is a replica (role ${server.role}); elections need the master. Give its address, or use Sentinel.`,
+    );
+  }
+  const found = durability === "required" ? weaknesses(settings, server) : [];
+  if (found.length > 0) {
+    throw new RefusedError(
+      "durability",
+      `Redis at ${address} does not keep what it acknowledges, and durability is "required". ${found.join(" ")}`,
+    );
+  }
+}
+
+/** `quietMs`: for how long nobody is elected; `longestTtl`: the longest that any process declared. */
+export function warningsOf(
+  settings: Settings,
+  server: ServerFacts,
+  quietMs: number,
+  longestTtl: number,
+): readonly string[] {
+  const { maxTtlMs, namespace } = settings;
+  const warnings = weaknesses(settings, server);
+  if (longestTtl !== maxTtlMs) {
+    warnings.push(
+      `maxTtl is ${maxTtlMs} ms here and was ${longestTtl} ms in another process of namespace "${namespace}": ` +
+        `give all the same value.`,
+    );
+  }
+  if (quietMs > 0) {
+    warnings.push(
+      `The server has started or been promoted, and may have forgotten who leads: nobody is elected for another ${quietMs} ms.`,
+    );
+  }
+  return warnings;
 }

@@ -5,17 +5,17 @@ import type {
   Claim,
   ClaimAnswer,
   ClaimRequest,
-  LeaderRecord,
   OpenRequest,
   Proof,
   Session,
   SessionEvents,
 } from "@elect/core/adapter";
-import { Link } from "./client.ts";
-import { refused } from "./errors.ts";
+import { Link, type Arguments } from "./client.ts";
+import type { Script } from "./lua.ts";
 import type { Settings } from "./options.ts";
 import * as scripts from "./scripts.ts";
-import { durable, weaknesses, type ServerFacts } from "./server.ts";
+import { answerFrom, texts, unexpected } from "./replies.ts";
+import { admit, durable, warningsOf, type ServerFacts } from "./server.ts";
 import type { Listener, Subscription } from "./watch.ts";
 
 /** How many claims one step takes: a server that runs a script does nothing else. */
@@ -77,12 +77,12 @@ export class RedisSession implements Session {
         this.#link.run(call, async (wire) => wire.server),
         this.#subscription.listen(this.#channel, this.#listener, call),
       ]);
-      if (facts !== null) this.#admit(facts);
+      if (facts !== null) admit(this.#settings, facts);
       const { reply } = await this.#run(scripts.open, (server) => [...this.#head(server), this.ttlMs], call);
       const [incarnation, quiet, longest] = texts(reply);
       if (incarnation === undefined || facts === null) throw unexpected(reply);
       this.#incarnation = incarnation;
-      this.#warn(facts, Number(quiet), Number(longest));
+      this.#warnings = warningsOf(this.#settings, facts, Number(quiet), Number(longest));
     } catch (error) {
       this.abandon();
       throw error;
@@ -99,7 +99,8 @@ export class RedisSession implements Session {
       (server, asking) => [...this.#head(server), this.ttlMs, proof, asking ? "" : this.#cursor, ...looks],
       call,
     );
-    if (reply === "dead") return { kind: "dead", reason: "its key is gone: the lease ran out, or the key was deleted" };
+    if (reply === "dead")
+      return { kind: "dead", reason: "its key is gone: the lease ran out, or the key was deleted" };
     const [incarnation, cursor, ...lostNonces] = texts(reply);
     if (incarnation === undefined || cursor === undefined) throw unexpected(reply);
     this.#proofs = Math.max(this.#proofs, proof);
@@ -125,14 +126,19 @@ export class RedisSession implements Session {
   }
 
   async #claim(requests: readonly ClaimRequest[], call: Call): Promise<readonly ClaimAnswer[]> {
-    const wanted = requests.flatMap(({ election, nonce, candidate }) => [election, nonce, JSON.stringify([candidate.id, candidate.metadata])]);
+    const wanted = requests.flatMap(({ election, nonce, candidate }) => [
+      election,
+      nonce,
+      JSON.stringify([candidate.id, candidate.metadata]),
+    ]);
     const { reply, replicas } = await this.#run(
       scripts.claim,
       (server, asking) => [...this.#head(server), this.#generation, asking ? "ask" : "", ...wanted],
       call,
     );
     if (reply === "dead" || reply === "stale") {
-      const reason = reply === "dead" ? "its key was gone when it claimed" : "a later generation of it has claimed";
+      const reason =
+        reply === "dead" ? "its key was gone when it claimed" : "a later generation of it has claimed";
       this.#events.ended(reason);
       throw new Error(`Session ${this.id} on ${this.#settings.address} is over: ${reason}`);
     }
@@ -143,7 +149,9 @@ export class RedisSession implements Session {
     const early = requests.filter((_, index) => answers[index]?.kind === "granted");
     await this.#letGo(early, "", call);
     return answers.map((answer) =>
-      answer.kind === "granted" ? { kind: "held", by: null, retryInMs: Math.ceil(this.ttlMs / 3), patience: null } : answer,
+      answer.kind === "granted"
+        ? { kind: "held", by: null, retryInMs: Math.ceil(this.ttlMs / 3), patience: null }
+        : answer,
     );
   }
 
@@ -185,17 +193,15 @@ export class RedisSession implements Session {
   }
 
   /** Runs a script whose effects count only when the replicas asked for have them. */
-  async #run(
-    script: scripts.Script,
-    args: (server: ServerFacts | null, asking: boolean) => readonly (string | number)[],
-    call: Call,
-  ): Promise<{ reply: unknown; replicas: number }> {
+  async #run(script: Script, args: Arguments, call: Call): Promise<{ reply: unknown; replicas: number }> {
     const { wait } = this.#settings;
     const alongside = wait === null ? undefined : { command: "WAIT", args: [wait.replicas, wait.timeout] };
     const done = await this.#link.script(script, this.#keys, args, call, alongside);
     const replicas = Number(done.alongside ?? 0);
     if (wait !== null && replicas < wait.replicas && script !== scripts.claim) {
-      throw new Error(`Only ${replicas} of ${wait.replicas} replicas of ${this.#settings.address} acknowledged within ${wait.timeout} ms`);
+      throw new Error(
+        `Only ${replicas} of ${wait.replicas} replicas of ${this.#settings.address} acknowledged within ${wait.timeout} ms`,
+      );
     }
     return { reply: done.reply, replicas };
   }
@@ -240,55 +246,4 @@ export class RedisSession implements Session {
       this.#subscription.restart(call.timeoutMs);
     } else this.#subscription.mend(call.timeoutMs);
   }
-
-  /** Refuses a server that cannot be elected on. */
-  #admit(server: ServerFacts): void {
-    const { address, route, durability } = this.#settings;
-    if (server.role !== "master" && route.kind !== "cluster") {
-      // During a fail-over Sentinel may still name the old master: that will pass.
-      if (route.kind === "sentinel") throw new Error(`The Sentinels sent us to ${address}, which is a replica`);
-      throw refused("standby", `Redis at ${address} is a replica (role ${server.role}); elections need the master. Give its address, or use Sentinel.`);
-    }
-    const found = durability === "required" ? weaknesses(this.#settings, server) : [];
-    if (found.length > 0) {
-      throw refused("durability", `Redis at ${address} does not keep what it acknowledges, and durability is "required". ${found.join(" ")}`);
-    }
-  }
-
-  #warn(server: ServerFacts, quietMs: number, longestTtl: number): void {
-    const { maxTtlMs, namespace } = this.#settings;
-    const warnings = weaknesses(this.#settings, server);
-    if (longestTtl !== maxTtlMs) {
-      warnings.push(
-        `maxTtl is ${maxTtlMs} ms here and was ${longestTtl} ms in another process of namespace "${namespace}": give all the same value.`,
-      );
-    }
-    if (quietMs > 0) {
-      warnings.push(
-        `The server has started or been promoted, and may have forgotten who leads: nobody is elected for another ${quietMs} ms.`,
-      );
-    }
-    this.#warnings = warnings;
-  }
-}
-
-function answerFrom(entry: unknown): ClaimAnswer {
-  const [kind, value = "", token, candidate] = texts(entry);
-  if (kind === "granted") return { kind, token: BigInt(value) };
-  if (kind !== "held") throw unexpected(entry);
-  const by = token === undefined || candidate === undefined ? null : leaderFrom(token, candidate);
-  return { kind, by, retryInMs: Number(value), patience: null };
-}
-
-export function leaderFrom(token: string, candidate: string): LeaderRecord {
-  const [id = "", metadata = "null"] = texts(JSON.parse(candidate));
-  return { id, token: BigInt(token), metadata };
-}
-
-export function texts(value: unknown): string[] {
-  return Array.isArray(value) ? value.map(String) : [];
-}
-
-function unexpected(reply: unknown): Error {
-  return new Error(`Redis answered a script with ${String(JSON.stringify(reply)).slice(0, 200)}`);
 }

@@ -6,7 +6,8 @@
  */
 
 import type { Call } from "@elect/core/adapter";
-import { Link, type Driver } from "./client.ts";
+import { Link } from "./client.ts";
+import type { Driver } from "./driver.ts";
 import type { Settings } from "./options.ts";
 
 export interface Listener {

@@ -9,14 +9,30 @@ import { Redis } from "ioredis";
 import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { RedisAdapter } from "../src/adapter.ts";
 import { explain } from "../src/errors.ts";
-import { call, candidate, eventually, Heard, maxTtl, namespace, nonce, ownServer, pass, plain, privileges, proxyTo, sharedServer, tokenOf } from "./support.ts";
+import {
+  call,
+  candidate,
+  eventually,
+  Heard,
+  maxTtl,
+  namespace,
+  nonce,
+  ownServer,
+  pass,
+  plain,
+  privileges,
+  proxyTo,
+  sharedServer,
+  tokenOf,
+} from "./support.ts";
 
 const server = await sharedServer();
 let name: string;
 let records: string;
 let url: string;
 const through = (port: number): string => url.replace(`:${server.port}`, `:${port}`);
-const on = ({ url: own }: { url: string }, more = ""): string => `${own}?namespace=${name}&maxTtl=${maxTtl}${more}`;
+const on = ({ url: own }: { url: string }, more = ""): string =>
+  `${own}?namespace=${name}&maxTtl=${maxTtl}${more}`;
 
 beforeEach(() => {
   name = namespace();
@@ -100,7 +116,9 @@ describe("ioredis", () => {
     tokenOf(await a.claim(a.bid("so that the server knows the script")));
     const bid = a.bid("x", "me");
     let requests = 0;
-    proxy.observe(({ direction, bytes }) => void (direction === "up" && bytes.includes(bid.nonce) && (requests += 1)));
+    proxy.observe(
+      ({ direction, bytes }) => void (direction === "up" && bytes.includes(bid.nonce) && (requests += 1)),
+    );
     proxy.once(({ direction, bytes }) => direction === "up" && bytes.includes(bid.nonce), "cut-after");
     await expect(a.claim(bid)).rejects.toThrow(/closed|reset/i);
     await a.prove();
@@ -112,7 +130,10 @@ describe("ioredis", () => {
     const proxy = await proxyTo(server.port);
     const bare = plain(proxy.port, { autoResendUnfulfilledCommands: false, retryStrategy: () => 10 });
     await bare.ping();
-    const forget = proxy.once(({ direction, bytes }) => direction === "up" && bytes.includes("forgotten"), "cut-after");
+    const forget = proxy.once(
+      ({ direction, bytes }) => direction === "up" && bytes.includes("forgotten"),
+      "cut-after",
+    );
     let settled = false;
     bare.echo("forgotten").then(
       () => (settled = true),
@@ -140,7 +161,9 @@ describe("ioredis", () => {
     const queued = bare.set(`${records}:queued`, "1");
     await expect(a.prove()).rejects.toThrow(/ECONNRESET|closed/);
     let seen = false;
-    proxy.observe(({ direction, bytes }) => void (direction === "up" && bytes.includes(a.session.id) && (seen = true)));
+    proxy.observe(
+      ({ direction, bytes }) => void (direction === "up" && bytes.includes(a.session.id) && (seen = true)),
+    );
     proxy.heal();
     expect(await queued).toBe("OK");
     await plain(server.port).del(`${records}:queued`);
@@ -235,7 +258,11 @@ describe("ioredis", () => {
   });
 
   test("A5.1 bring your own: the user's client is copied, prefix and all, and otherwise left alone", async () => {
-    const client = plain(server.port, { keyPrefix: "app:", retryStrategy: () => 50, connectionName: "theirs" });
+    const client = plain(server.port, {
+      keyPrefix: "app:",
+      retryStrategy: () => 50,
+      connectionName: "theirs",
+    });
     await client.set(`${records}:theirs`, "theirs");
     const listeners = client.eventNames().map((event) => [event, client.listenerCount(event)]);
     const a = await candidate({ client, namespace: name, maxTtl });
@@ -243,7 +270,9 @@ describe("ioredis", () => {
     expect(await plain(server.port).exists(`app:${records}`, `app:${records}:s:${a.session.id}`)).toBe(2);
     await a.session.end(call());
     await a.adapter.close();
-    expect([client.status, client.eventNames().map((event) => [event, client.listenerCount(event)])]).toEqual(["ready", listeners]);
+    expect([client.status, client.eventNames().map((event) => [event, client.listenerCount(event)])]).toEqual(
+      ["ready", listeners],
+    );
     expect(await client.get(`${records}:theirs`)).toBe("theirs");
     await client.del(`${records}:theirs`);
   });
@@ -270,7 +299,10 @@ describe("the server", () => {
   });
 
   test("RD-5 eviction: warned of, refused on request, and noticed by the proof", async () => {
-    const own = await ownServer({ args: ["--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru"], appendonly: "always" });
+    const own = await ownServer({
+      args: ["--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru"],
+      appendonly: "always",
+    });
     const a = await candidate(on(own));
     expect(a.session.warnings.join("\n")).toMatch(/allkeys-lru/);
     await expect(candidate(on(own, "&durability=required"))).rejects.toMatchObject({ refusal: "durability" });
@@ -278,7 +310,12 @@ describe("the server", () => {
     tokenOf(await a.claim(bid));
     const store = plain(own.port);
     await eventually("something of ours is evicted", async () => {
-      await store.eval("for i = 1, 500 do redis.call('SET', KEYS[1] .. ARGV[1] .. i, string.rep('x', 1000)) end", 1, "fill", nonce());
+      await store.eval(
+        "for i = 1, 500 do redis.call('SET', KEYS[1] .. ARGV[1] .. i, string.rep('x', 1000)) end",
+        1,
+        "fill",
+        nonce(),
+      );
       return (await store.exists(records, `${records}:s:${a.session.id}`)) < 2;
     });
     const proof = await a.prove(bid);
@@ -358,15 +395,28 @@ describe("the server", () => {
     const a = await candidate(on(own, "&durability=assumed"));
     tokenOf(await a.claim(a.bid("x")));
     expect(a.session.warnings).toEqual([]);
+    await expect(candidate(on(own, "&durability=required"))).rejects.toMatchObject({ refusal: "durability" });
+    const strict = await candidate(on(await ownServer({ appendonly: "always" }), "&durability=required"));
+    tokenOf(await strict.claim(strict.bid("x")));
+    const everysec = await candidate(on(await ownServer({ appendonly: "everysec" })));
+    expect(everysec.session.warnings.join("\n")).toMatch(/appendfsync is everysec/);
+    expect(await everysec.claim(everysec.bid("x"))).toMatchObject({ kind: "held", by: null });
   });
 
   test("RD-11 two hundred thousand other keys that expire do not delay the take-over", async () => {
     const own = await ownServer({ appendonly: "no" });
-    const [a, b] = [await candidate(on(own, "&durability=assumed"), { ttl: 600 }), await candidate(on(own, "&durability=assumed"))];
     const store = plain(own.port);
     for (let part = 0; part < 20; part++) {
-      await store.eval("for i = 1, 10000 do redis.call('SET', KEYS[1] .. i, '', 'PX', 1 + i % 5000) end", 1, `other:${part}:`);
+      await store.eval(
+        "for i = 1, 10000 do redis.call('SET', KEYS[1] .. i, '', 'PX', 100000 + i) end",
+        1,
+        `other:${part}:`,
+      );
     }
+    const [a, b] = [
+      await candidate(on(own, "&durability=assumed"), { ttl: 600 }),
+      await candidate(on(own, "&durability=assumed")),
+    ];
     await a.prove();
     tokenOf(await a.claim(a.bid("x")));
     const bid = b.bid("x");
@@ -388,7 +438,7 @@ describe("the server", () => {
     expect(await a.prove()).toMatchObject({ kind: "alive" });
   });
 
-  test("RD-12 BUSY, OOM and READONLY are unknown: the session rides them out", async () => {
+  test("RD-8 RD-12 BUSY, OOM, NOREPLICAS and READONLY are unknown: the session rides them out", async () => {
     const own = await ownServer({ appendonly: "always", args: ["--busy-reply-threshold", "50"] });
     const a = await candidate(on(own), { ttl: maxTtl });
     const bid = a.bid("x");
@@ -396,7 +446,9 @@ describe("the server", () => {
     const store = plain(own.port);
     const problem = async (): Promise<unknown> => a.prove(bid).catch((error: unknown) => error);
 
-    const endless = plain(own.port).eval("while true do end", 0).catch(() => {});
+    const endless = plain(own.port)
+      .eval("while true do end", 0)
+      .catch(() => {});
     await pass(150);
     const busy = await problem();
     await store.script("KILL");
@@ -412,15 +464,21 @@ describe("the server", () => {
     expect(String(full)).toMatch(/OOM/);
     await a.session.release([given], call());
     await b.heard.next("hint given");
-    for (let proofs = 0; proofs < 3; proofs++) expect(await a.prove(bid)).toMatchObject({ kind: "alive", lost: [] });
+    for (let proofs = 0; proofs < 3; proofs++)
+      expect(await a.prove(bid)).toMatchObject({ kind: "alive", lost: [] });
     await store.config("SET", "maxmemory", "0");
+
+    await store.config("SET", "min-replicas-to-write", "1");
+    const alone = await problem();
+    await store.config("SET", "min-replicas-to-write", "0");
+    expect(String(alone)).toMatch(/NOREPLICAS/);
 
     await store.replicaof("127.0.0.1", "1");
     const standby = await problem();
     await store.replicaof("NO", "ONE");
     expect(String(standby)).toMatch(/READONLY/);
 
-    for (const error of [busy, full, standby]) expect(error).not.toBeInstanceOf(RefusedError);
+    for (const error of [busy, full, alone, standby]) expect(error).not.toBeInstanceOf(RefusedError);
     expect(await a.prove(bid)).toMatchObject({ kind: "alive", lost: [] });
   });
 
@@ -453,7 +511,16 @@ describe("the server", () => {
     expect(kinds("NOAUTH Authentication required.")).toBe("authentication");
     expect(kinds("WRONGPASS invalid username-password pair or user is disabled.")).toBe("authentication");
     expect(kinds("ERR unknown command 'EVALSHA', with args beginning with: ")).toBe("unsupported");
-    for (const passing of ["LOADING Redis is loading", "MASTERDOWN Link with MASTER is down", "CLUSTERDOWN The cluster is down", "TRYAGAIN Multiple keys", "NOREPLICAS Not enough good replicas", "MISCONF Redis is configured to save", "UNKILLABLE x", "connect ECONNREFUSED 127.0.0.1:1"]) {
+    for (const passing of [
+      "LOADING Redis is loading",
+      "MASTERDOWN Link with MASTER is down",
+      "CLUSTERDOWN The cluster is down",
+      "TRYAGAIN Multiple keys",
+      "NOREPLICAS Not enough good replicas",
+      "MISCONF Redis is configured to save",
+      "UNKILLABLE x",
+      "connect ECONNREFUSED 127.0.0.1:1",
+    ]) {
       expect([passing, kinds(passing)]).toEqual([passing, "unknown"]);
     }
   });
@@ -462,7 +529,15 @@ describe("the server", () => {
     const fake = createServer((socket) => {
       socket.on("data", (bytes) => {
         const commands = bytes.toString().match(/\*\d+\r\n\$\d+\r\n[A-Za-z]+/g) ?? [];
-        socket.write(commands.map((text) => (/HELLO$/i.test(text) ? "%1\r\n+proto\r\n:3\r\n" : "-LOADING Redis is loading the dataset in memory\r\n")).join(""));
+        socket.write(
+          commands
+            .map((text) =>
+              /HELLO$/i.test(text)
+                ? "%1\r\n+proto\r\n:3\r\n"
+                : "-LOADING Redis is loading the dataset in memory\r\n",
+            )
+            .join(""),
+        );
       });
       socket.on("error", () => {});
     });
@@ -471,7 +546,9 @@ describe("the server", () => {
     const address = fake.address();
     const port = typeof address === "object" && address !== null ? address.port : 0;
     const adapter = new RedisAdapter(`redis://127.0.0.1:${port}`);
-    const error: unknown = await adapter.open({ ttlMs: 1000, nonce: nonce(), events: new Heard() }, call(1000)).catch((reason: unknown) => reason);
+    const error: unknown = await adapter
+      .open({ ttlMs: 1000, nonce: nonce(), events: new Heard() }, call(1000))
+      .catch((reason: unknown) => reason);
     await adapter.close();
     expect(String(error)).toMatch(/LOADING/);
     expect(error).not.toBeInstanceOf(RefusedError);
@@ -531,6 +608,15 @@ describe("the server", () => {
     expect(a.adapter.address).not.toContain("s3cret");
   });
 
+  test("a database that cannot be selected is refused: the driver would go on in another one", async () => {
+    const bare = plain(server.port, { db: 9999 });
+    const errors: Error[] = [];
+    bare.on("error", (error) => errors.push(error));
+    expect(await bare.ping()).toBe("PONG");
+    expect(errors.map(String).join()).toMatch(/out of range/);
+    await expect(candidate(url.replace("?", "/9999?"))).rejects.toMatchObject({ refusal: "database" });
+  });
+
   test("RD-16 a key of another type is refused by type", async () => {
     await plain(server.port).set(records, "theirs");
     await expect(candidate(url)).rejects.toMatchObject({ refusal: "wrong-type" });
@@ -544,7 +630,10 @@ describe("the server", () => {
   test("a maxTtl that differs between processes is reported, and the longer one counts", async () => {
     const a = await candidate(url);
     const b = await candidate(url.replace(`maxTtl=${maxTtl}`, "maxTtl=9000"));
-    expect([a, b].map(({ session }) => session.warnings.some((text) => text.includes("maxTtl is")))).toEqual([false, false]);
+    expect([a, b].map(({ session }) => session.warnings.some((text) => text.includes("maxTtl is")))).toEqual([
+      false,
+      false,
+    ]);
     const c = await candidate(url);
     expect(c.session.warnings.join("\n")).toMatch(/maxTtl is 2000 ms here and was 9000 ms/);
   });

@@ -3,7 +3,23 @@
 import { RefusedError } from "@elect/core/adapter";
 import { beforeEach, describe, expect, test } from "vitest";
 import { RedisAdapter } from "../src/adapter.ts";
-import { call, candidate, eventually, Heard, maxTtl, monitored, namespace, nonce, pass, plain, proxyTo, sharedServer, tokenOf, ttl, type Candidate } from "./support.ts";
+import {
+  call,
+  candidate,
+  eventually,
+  Heard,
+  maxTtl,
+  monitored,
+  namespace,
+  nonce,
+  pass,
+  plain,
+  proxyTo,
+  sharedServer,
+  tokenOf,
+  ttl,
+  type Candidate,
+} from "./support.ts";
 
 const server = await sharedServer();
 const base = server.url;
@@ -105,7 +121,10 @@ describe("S4 no late ghosts", () => {
     await held.seen;
     await a.session.dispose([bid], call());
     const store = plain(server.port);
-    const arrival = await monitored(server.port, (line) => /^evalsha/i.test(line) && line.includes(bid.nonce));
+    const arrival = await monitored(
+      server.port,
+      (line) => /^evalsha/i.test(line) && line.includes(bid.nonce),
+    );
     proxy.heal();
     await arrival.seen;
     expect(await store.hget(records, "r:ghost")).toBeNull();
@@ -180,6 +199,17 @@ describe("S5 third parties are noticed within one proof", () => {
     expect(tokenOf(await a.claim(a.bid("e1")))).toBeGreaterThan(0n);
   });
 
+  test("an overwritten record of hundreds, in its turn", async () => {
+    const { a, bids, store } = await led(300);
+    await store.hset(records, "r:e299", "rubbish");
+    const lost = [];
+    for (let proofs = 0; proofs < 3; proofs++) {
+      const proof = await a.prove(...bids);
+      if (proof.kind === "alive") lost.push(...proof.lost);
+    }
+    expect(lost.map(({ election }) => election)).toEqual(["e299"]);
+  });
+
   test("RD-5 all records, their counter included: lost, and the next token is still greater", async () => {
     const { a, bids, store } = await led(2);
     const before = (await a.adapter.read("e0", call()))!.token;
@@ -236,7 +266,10 @@ describe("S6 who cleans up", () => {
 
   test("records of dead leaders that nobody succeeds are swept by anybody's proofs", async () => {
     const [a, other] = [await candidate(url), await candidate(url)];
-    await a.session.claim(Array.from({ length: 600 }, (_, i) => a.bid(`e${i}`)), call());
+    await a.session.claim(
+      Array.from({ length: 600 }, (_, i) => a.bid(`e${i}`)),
+      call(),
+    );
     const store = plain(server.port);
     await store.del(keyOf(a));
     await eventually("the records are gone", async () => {
@@ -263,7 +296,15 @@ describe("S6 who cleans up", () => {
     await b.session.end(call());
     const store = plain(server.port);
     expect(await store.keys(`${records}*`)).toEqual([records]);
-    expect((await store.hkeys(records)).toSorted()).toEqual(["count", "format", "incarnation", "maxTtl", "server", "since", "token"]);
+    expect((await store.hkeys(records)).toSorted()).toEqual([
+      "count",
+      "format",
+      "incarnation",
+      "maxTtl",
+      "server",
+      "since",
+      "token",
+    ]);
   });
 });
 
@@ -409,7 +450,10 @@ describe("calls and connections", () => {
   test("two connections a session, one more for questions, none after close", async () => {
     const proxy = await proxyTo(server.port);
     const a = await candidate(through(proxy.port));
-    await a.session.claim(Array.from({ length: 1000 }, (_, i) => a.bid(`e${i}`)), call());
+    await a.session.claim(
+      Array.from({ length: 1000 }, (_, i) => a.bid(`e${i}`)),
+      call(),
+    );
     await a.prove();
     expect(proxy.opened).toBe(2);
     await a.adapter.read("e1", call());
@@ -469,7 +513,9 @@ describe("calls and connections", () => {
 
   test("a ttl longer than the cap is refused, and so is a ticket that is none", async () => {
     const adapter = new RedisAdapter(url);
-    await expect(adapter.open({ ttlMs: maxTtl + 1, nonce: nonce(), events: new Heard() }, call())).rejects.toThrow(/exceeds maxTtl/);
+    await expect(
+      adapter.open({ ttlMs: maxTtl + 1, nonce: nonce(), events: new Heard() }, call()),
+    ).rejects.toThrow(/exceeds maxTtl/);
     await expect(adapter.end("{}", call())).rejects.toThrow(/not the ticket/);
     await adapter.close();
   });

@@ -8,7 +8,11 @@ import { onTestFinished } from "vitest";
 import { startRedis, type Server } from "../../../integration/servers/src/index.ts";
 import { freePorts } from "../../../integration/servers/src/ports.ts";
 import { redisAnswers } from "../../../integration/servers/src/answers.ts";
-import { redisCommand, type RedisKind, type RedisOptions as ServerOptions } from "../../../integration/servers/src/redis.ts";
+import {
+  redisCommand,
+  type RedisKind,
+  type RedisOptions as ServerOptions,
+} from "../../../integration/servers/src/redis.ts";
 import { startServer } from "../../../integration/servers/src/start.ts";
 import { RedisAdapter } from "../src/adapter.ts";
 import type { RedisOptions } from "../src/options.ts";
@@ -24,7 +28,10 @@ export async function sharedServer(): Promise<Server> {
 }
 
 /** A server that may be killed, restarted and paused, whatever the environment points to. */
-export async function ownServer({ kind = "redis", ...options }: ServerOptions & { kind?: RedisKind } = {}): Promise<Server> {
+export async function ownServer({
+  kind = "redis",
+  ...options
+}: ServerOptions & { kind?: RedisKind } = {}): Promise<Server> {
   const [port = 0] = await freePorts(1);
   const server = await startServer({
     kind,
@@ -59,7 +66,9 @@ export const privileges = (namespace: string): string[] => [
   `~elect:{${namespace}}*`,
   `&elect:{${namespace}}:*`,
   ..."+hello +info +config|get +evalsha +eval +subscribe +unsubscribe +publish +time".split(" "),
-  ..."+exists +del +pexpire +pttl +hget +hset +hmget +hdel +hlen +hexists +hgetall +hincrby +hscan +zadd +zrem +zrange".split(" "),
+  ..."+exists +del +pexpire +pttl +hget +hset +hmget +hdel +hlen +hexists +hgetall +hincrby +hscan +zadd +zrem +zrange".split(
+    " ",
+  ),
 ];
 
 /** The plain driver, to look and to meddle. */
@@ -91,7 +100,9 @@ export class Heard implements SessionEvents {
   async next(beginning: string): Promise<string> {
     const index = this.all.findIndex((event) => event.startsWith(beginning));
     if (index !== -1) return this.all.splice(index, 1)[0]!;
-    return new Promise((resolve) => this.#waiting.push({ matches: (event) => event.startsWith(beginning), resolve }));
+    return new Promise((resolve) =>
+      this.#waiting.push({ matches: (event) => event.startsWith(beginning), resolve }),
+    );
   }
 
   #hear(event: string): void {
@@ -111,11 +122,17 @@ export interface Candidate {
 }
 
 /** A process of its own: an adapter, and one open session. */
-export async function candidate(options: RedisOptions | string, as: { ttl?: number; id?: string } = {}): Promise<Candidate> {
+export async function candidate(
+  options: RedisOptions | string,
+  as: { ttl?: number; id?: string } = {},
+): Promise<Candidate> {
   const adapter = new RedisAdapter(options);
   const heard = new Heard();
   onTestFinished(() => adapter.close());
-  const session = await adapter.open({ ttlMs: as.ttl ?? ttl, nonce: as.id ?? nonce(), events: heard }, call());
+  const session = await adapter.open(
+    { ttlMs: as.ttl ?? ttl, nonce: as.id ?? nonce(), events: heard },
+    call(),
+  );
   onTestFinished(() => session.abandon());
   return {
     adapter,
@@ -133,7 +150,10 @@ export async function candidate(options: RedisOptions | string, as: { ttl?: numb
 }
 
 export function tokenOf(answer: ClaimAnswer | undefined): bigint {
-  if (answer?.kind !== "granted") throw new Error(`not granted: ${JSON.stringify(answer, (_, value: unknown) => (typeof value === "bigint" ? `${value}` : value))}`);
+  if (answer?.kind !== "granted")
+    throw new Error(
+      `not granted: ${JSON.stringify(answer, (_, value: unknown) => (typeof value === "bigint" ? `${value}` : value))}`,
+    );
   return answer.token;
 }
 
@@ -142,7 +162,11 @@ export async function pass(ms: number): Promise<void> {
 }
 
 /** For what cannot be awaited. */
-export async function eventually(what: string, ask: () => boolean | Promise<boolean>, ms = 5000): Promise<void> {
+export async function eventually(
+  what: string,
+  ask: () => boolean | Promise<boolean>,
+  ms = 5000,
+): Promise<void> {
   const until = performance.now() + ms;
   while (!(await ask())) {
     if (performance.now() > until) throw new Error(`not within ${ms} ms: ${what}`);
@@ -151,7 +175,10 @@ export async function eventually(what: string, ask: () => boolean | Promise<bool
 }
 
 /** Arms a look at all that the server executes, on any connection; the promise inside resolves with the first that matches. */
-export async function monitored(port: number, matches: (line: string) => boolean): Promise<{ seen: Promise<void> }> {
+export async function monitored(
+  port: number,
+  matches: (line: string) => boolean,
+): Promise<{ seen: Promise<void> }> {
   const monitor = await plain(port).monitor();
   onTestFinished(() => monitor.disconnect());
   const seen = new Promise<void>((resolve) => {

@@ -1,7 +1,13 @@
 /** The store as core sees it: the directory, opened when first needed. */
 
 import { join } from "node:path";
-import { createBackend, type Adapter, type Backend, type Call, type CandidateRecord } from "@elect/core/adapter";
+import {
+  createBackend,
+  type Adapter,
+  type Backend,
+  type Call,
+  type CandidateRecord,
+} from "@elect/core/adapter";
 import type { Capabilities, LeaderRecord, Limit, OpenRequest, Session, Watch } from "@elect/core/adapter";
 import { InvalidOptionError, RefusedError } from "@elect/core/adapter";
 import { whenFree } from "./busy.ts";
@@ -37,7 +43,10 @@ const adapters = new WeakMap<Backend, SqliteAdapter>();
 export function adapterOf(backend: Backend): SqliteAdapter {
   const adapter = adapters.get(backend);
   if (adapter === undefined) {
-    throw new InvalidOptionError("backend", "backend is not one of @elect/sqlite: only its own transactions can be guarded by it.");
+    throw new InvalidOptionError(
+      "backend",
+      "backend is not one of @elect/sqlite: only its own transactions can be guarded by it.",
+    );
   }
   return adapter;
 }
@@ -63,7 +72,8 @@ const stoppedInCommit: Limit = {
 
 const stoppedLeader: Limit = {
   promise: 10,
-  sentence: 'A leader that is stopped keeps its place until it goes on or is killed; mode "lease" replaces it.',
+  sentence:
+    'A leader that is stopped keeps its place until it goes on or is killed; mode "lease" replaces it.',
 };
 
 const shared = { reach: "host", crash, order: "none", maxTtlMs: day } as const;
@@ -107,6 +117,7 @@ export class SqliteAdapter implements Adapter {
   async open({ ttlMs, nonce: id, events }: OpenRequest, call: Call): Promise<Session> {
     return this.#explain(async () => {
       const { store, habitat } = await this.#prepare(call);
+      habitat.directory.makeSessions();
       await whenFree(store.path, call, () => sweep(store, habitat));
       const life = await whenFree(store.path, call, () => OwnLife.begin(habitat, id, ttlMs));
       try {
@@ -117,7 +128,16 @@ export class SqliteAdapter implements Adapter {
       }
       const { warnings } = habitat.directory;
       const neighbours = new Neighbours(habitat);
-      return new SqliteSession({ id, ttlMs, address: this.address, store, life, neighbours, events, warnings });
+      return new SqliteSession({
+        id,
+        ttlMs,
+        address: this.address,
+        store,
+        life,
+        neighbours,
+        events,
+        warnings,
+      });
     });
   }
 
@@ -240,7 +260,10 @@ function isAliveIn(habitat: Habitat, id: string): boolean {
 function sessionIn(ticket: string): string {
   const { version, session } = parse(ticket);
   if (version === 1 && typeof session === "string" && /^[0-9a-f]+$/.test(session)) return session;
-  throw new InvalidOptionError("ticket", "the ticket is not one of @elect/sqlite: hand over what `session.ticket` was.");
+  throw new InvalidOptionError(
+    "ticket",
+    "the ticket is not one of @elect/sqlite: hand over what `session.ticket` was.",
+  );
 }
 
 function parse(ticket: string): { version?: unknown; session?: unknown } {

@@ -22,7 +22,12 @@ export interface Bid {
 type Standing =
   /** This very claim leads already. */
   | { readonly kind: "ours"; readonly token: bigint }
-  | { readonly kind: "held"; readonly holder: string; readonly by: LeaderRecord; readonly patience: Patience | null }
+  | {
+      readonly kind: "held";
+      readonly holder: string;
+      readonly by: LeaderRecord;
+      readonly patience: Patience | null;
+    }
   /** Nobody leads, or a session that is dead. */
   | { readonly kind: "free"; readonly dead: string | null };
 
@@ -60,7 +65,12 @@ export function answer(sql: Statements, bid: Bid): ClaimAnswer[] {
 }
 
 /** `isDead` is asked about holders whose file is there. */
-function look(sql: Statements, bid: Bid, request: ClaimRequest, isDead: (holder: string) => boolean): Standing {
+function look(
+  sql: Statements,
+  bid: Bid,
+  request: ClaimRequest,
+  isDead: (holder: string) => boolean,
+): Standing {
   const row = sql.holder.get(request.election);
   if (row === undefined) return { kind: "free", dead: null };
   const holder = text(row, "session");
@@ -85,7 +95,11 @@ function lookForMissing(sql: Statements, request: ClaimRequest, holder: string, 
   return { kind: "held", holder, by, patience: { version, leaseMs: count(row, "ttl") } };
 }
 
-function reply(bid: Bid, { election }: ClaimRequest, standing: Exclude<Standing, { kind: "free" }>): ClaimAnswer {
+function reply(
+  bid: Bid,
+  { election }: ClaimRequest,
+  standing: Exclude<Standing, { kind: "free" }>,
+): ClaimAnswer {
   if (standing.kind === "ours") return { kind: "granted", token: standing.token };
   bid.neighbours.await(election, standing.holder);
   return { kind: "held", by: standing.by, retryInMs: null, patience: standing.patience };
@@ -97,7 +111,9 @@ function assertCurrent(sql: Statements, bid: Bid): void {
   if (row === undefined) throw new SessionOver("its row was deleted from the database");
   const generation = count(row, "generation");
   if (generation !== bid.generation) {
-    throw new Error(`a claim of generation ${bid.generation} came late: the session is at generation ${generation}`);
+    throw new Error(
+      `a claim of generation ${bid.generation} came late: the session is at generation ${generation}`,
+    );
   }
 }
 

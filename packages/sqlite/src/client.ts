@@ -1,7 +1,6 @@
 /** The driver, `node:sqlite`: the members that are used of it, how it is loaded and how it opens a file. */
 
 import type { DatabaseSync } from "node:sqlite";
-import { pathToFileURL } from "node:url";
 import { RefusedError } from "@elect/core/adapter";
 
 export type Value = null | number | bigint | string;
@@ -20,23 +19,20 @@ export interface Database {
   close(): void;
 }
 
-/** `read` and `write` want the file to be there; `create` makes it. */
-export type Access = "read" | "write" | "create";
+/** `write` makes the file if there is none. */
+export type Access = "read" | "write";
 
 export interface Driver {
   open(path: string, access: Access): Database;
 }
 
-const modes: Readonly<Record<Access, string>> = { read: "ro", write: "rw", create: "rwc" };
-
 /**
- * No busy timeout is set: SQLite's busy handler would sleep in the event loop. `busy.ts` waits in its place.
+ * By path and not by `file:` URL, which Node 22.13 takes for a file name. No busy timeout is set: SQLite's busy handler
+ * would sleep in the event loop. `busy.ts` waits in its place.
  */
 export async function loadDriver(address: string): Promise<Driver> {
   const { DatabaseSync } = await loadModule(address);
-  return {
-    open: (path, access) => new DatabaseSync(`${pathToFileURL(path).href}?mode=${modes[access]}`),
-  };
+  return { open: (path, access) => new DatabaseSync(path, { readOnly: access === "read" }) };
 }
 
 async function loadModule(address: string): Promise<{ readonly DatabaseSync: typeof DatabaseSync }> {

@@ -74,18 +74,15 @@ export class Directory {
   /** What an operator should know about the place. */
   readonly warnings: readonly string[];
   readonly #sessions: string;
-  readonly #fileMode: number;
+  readonly #mode: number;
 
   private constructor(path: string, warnings: readonly string[]) {
     this.path = path;
     this.database = join(path, databaseName);
     this.warnings = warnings;
     this.#sessions = join(path, "sessions");
-    // Whoever may list the directory may share the files in it.
-    const mode = statSync(path).mode & 0o777;
-    this.#fileMode = mode & 0o666;
-    mkdirSync(this.#sessions, { recursive: true, mode });
-    if ((statSync(this.#sessions).mode & 0o777) !== mode) ifOurs(() => chmodSync(this.#sessions, mode));
+    // Whoever may use the directory may use the files in it.
+    this.#mode = statSync(path).mode & 0o777;
   }
 
   /** Makes the directory if there is none, for its owner alone, and refuses a place where locks cannot be trusted. */
@@ -98,14 +95,19 @@ export class Directory {
     const overlay = type === null ? undefined : overlays.get(type);
     if (overlay !== undefined && !allowOverlay) throw privateOverlay(path, overlay);
     const forgetful = type === null ? undefined : volatile.get(type);
-    if (identityOf(path) === null) {
-      mkdirSync(dirname(path), { recursive: true });
-      mkdirSync(path, { recursive: true, mode: 0o700 });
-    }
+    mkdirSync(dirname(path), { recursive: true });
+    mkdirSync(path, { recursive: true, mode: 0o700 });
     return new Directory(
       path,
-      forgetful === undefined ? [] : [`${path} is on ${forgetful}: fencing tokens begin again after a reboot. Use a disk.`],
+      forgetful === undefined
+        ? []
+        : [`${path} is on ${forgetful}: fencing tokens begin again after a reboot. Use a disk.`],
     );
+  }
+
+  makeSessions(): void {
+    mkdirSync(this.#sessions, { recursive: true });
+    permit(this.#sessions, this.#mode);
   }
 
   session(id: string): string {
@@ -116,14 +118,15 @@ export class Directory {
     return join(this.#sessions, `${id}.lease`);
   }
 
-  /** The ids of the sessions that have a file. */
-  sessions(): string[] {
-    return readdirSync(this.#sessions).filter((name) => /^[0-9a-f]+$/.test(name));
+  /** The ids of the sessions that have a file of either kind. */
+  sessions(): Set<string> {
+    const ours = readdirSync(this.#sessions).filter((name) => /^[0-9a-f]+(\.lease)?$/.test(name));
+    return new Set(ours.map((name) => name.replace(/\.lease$/, "")));
   }
 
   /** Gives a file that we made the permissions of the directory. */
   share(path: string): void {
-    if ((statSync(path).mode & 0o777) !== this.#fileMode) ifOurs(() => chmodSync(path, this.#fileMode));
+    permit(path, this.#mode & 0o666);
   }
 
   /** Deletes a session's files. To be called only while holding what proves its death (S6), or by its owner. */
@@ -167,6 +170,10 @@ function nearest(path: string): string {
   return identityOf(path) === null && dirname(path) !== path ? nearest(dirname(path)) : path;
 }
 
+function permit(path: string, mode: number): void {
+  if ((statSync(path).mode & 0o777) !== mode) ifOurs(() => chmodSync(path, mode));
+}
+
 /** Changes what only the owner of a file may change; another user of the directory leaves it as it is. */
 function ifOurs(change: () => void): void {
   try {
@@ -192,4 +199,3 @@ function privateOverlay(path: string, kind: string): RefusedError {
       "all candidates live in this container, set allowOverlay (?allowOverlay=true).",
   );
 }
-

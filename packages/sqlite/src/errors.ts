@@ -23,6 +23,11 @@ export function isUnopenable(error: unknown): boolean {
   return resultCode(error) === resultCodes.cannotOpen;
 }
 
+export function isDamaged(error: unknown): boolean {
+  const code = resultCode(error);
+  return code === resultCodes.corrupt || code === resultCodes.notADatabase;
+}
+
 /** The session is over, and the store or the kernel says so. */
 export class SessionOver extends Error {
   constructor(reason: string) {
@@ -48,7 +53,10 @@ export function explained(error: unknown, address: string): Error {
     case resultCodes.perm:
     case resultCodes.readonly:
     case resultCodes.cannotOpen:
-      return refuse("permission", "no permission to read and write the directory and its files. Every user that shares it needs both.");
+      return refuse(
+        "permission",
+        "no permission to read and write the directory and its files. Every user that shares it needs both.",
+      );
     case resultCodes.corrupt:
     case resultCodes.notADatabase:
       return refuse(
@@ -70,9 +78,15 @@ function explainedFileError(
   switch (systemCode(error)) {
     case "EACCES":
     case "EPERM":
-      return refuse("permission", "no permission to use the directory. Every user that shares it must be able to write to it.");
+      return refuse(
+        "permission",
+        "no permission to use the directory. Every user that shares it must be able to write to it.",
+      );
     case "EROFS":
-      return refuse("permission", "the file system is mounted read-only. Choose a directory that can be written to.");
+      return refuse(
+        "permission",
+        "the file system is mounted read-only. Choose a directory that can be written to.",
+      );
     case "ENOTDIR":
     case "EEXIST":
       return refuse("directory", "there is a file where the directory should be. Choose another path.");

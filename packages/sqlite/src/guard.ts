@@ -5,10 +5,9 @@
 
 import { NotLeaderError, type Backend, type Term } from "@elect/core";
 import { InvalidOptionError } from "@elect/core/adapter";
-import { pathToFileURL } from "node:url";
 import { adapterOf } from "./adapter.ts";
 import { atOnce, whenFree } from "./busy.ts";
-import { isUnopenable } from "./errors.ts";
+import { identityOf } from "./directory.ts";
 
 /** What is used of the user's `DatabaseSync` of `node:sqlite`. */
 export interface GuardedDatabase {
@@ -56,14 +55,11 @@ export async function guardedTransaction<D extends GuardedDatabase, T>(
 }
 
 function attach(database: GuardedDatabase, path: string, term: Term, address: string): void {
-  try {
-    database.prepare("attach database ? as elect_guard").get(`${pathToFileURL(path).href}?mode=rw`);
-    // A connection in exclusive mode would keep the lock on the elections, too.
-    database.exec("pragma elect_guard.locking_mode = normal");
-  } catch (error) {
-    // Deleted, and every election with it.
-    throw isUnopenable(error) ? notLeader(term, address) : error;
-  }
+  // Deleted, and every election with it: to attach it would make a new one.
+  if (identityOf(path) === null) throw notLeader(term, address);
+  database.prepare("attach database ? as elect_guard").get(path);
+  // A connection in exclusive mode would keep the lock on the elections, too.
+  database.exec("pragma elect_guard.locking_mode = normal");
 }
 
 function transaction<D extends GuardedDatabase, T>(
@@ -81,7 +77,10 @@ function transaction<D extends GuardedDatabase, T>(
     if (record === undefined) throw notLeader(term, address);
     const result = work(database);
     if (isThenable(result)) {
-      throw new InvalidOptionError("work", "work must be synchronous: what it does after an await is in no transaction.");
+      throw new InvalidOptionError(
+        "work",
+        "work must be synchronous: what it does after an await is in no transaction.",
+      );
     }
     atOnce(() => database.exec("commit"));
     return result;

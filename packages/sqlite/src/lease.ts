@@ -8,7 +8,8 @@
 
 import { atOnce } from "./busy.ts";
 import { count, text, type Database, type Driver, type Statement } from "./client.ts";
-import { isBusy, isUnopenable } from "./errors.ts";
+import { identityOf } from "./directory.ts";
+import { isBusy } from "./errors.ts";
 import type { HostClock } from "./host-clock.ts";
 
 /** One row. `until` is a reading of the clock named in `clock`, and means nothing to whoever has another. */
@@ -29,7 +30,7 @@ export class OwnLease {
   constructor(driver: Driver, path: string, ttlMs: number, clock: HostClock) {
     this.#clock = clock;
     this.#ttlMs = ttlMs;
-    this.#database = driver.open(path, "create");
+    this.#database = driver.open(path, "write");
     try {
       this.#database.exec(`${settings} begin immediate; ${schema}`);
       this.#database.prepare("insert into lease values (?, ?, 0)").run(clock.id, this.#until());
@@ -75,14 +76,10 @@ export class LeaseProbe {
 
   /** `null`: there is no such file. */
   static open(driver: Driver, path: string, clock: HostClock): LeaseProbe | null {
-    try {
-      const database = driver.open(path, "write");
-      database.exec(settings);
-      return new LeaseProbe(database, clock);
-    } catch (error) {
-      if (isUnopenable(error)) return null;
-      throw error;
-    }
+    if (identityOf(path) === null) return null;
+    const database = driver.open(path, "write");
+    database.exec(settings);
+    return new LeaseProbe(database, clock);
   }
 
   isOver(): boolean {

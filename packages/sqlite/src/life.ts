@@ -50,7 +50,9 @@ export class OwnLife {
   prove(): string | null {
     const broken = this.#broken();
     if (broken !== null) return broken;
-    return this.#lease === null || this.#lease.extend() ? null : "its lease ran out, and another process said so";
+    return this.#lease === null || this.#lease.extend()
+      ? null
+      : "its lease ran out, and another process said so";
   }
 
   /** Why it is over; `null` while it is not. */

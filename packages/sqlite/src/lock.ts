@@ -10,7 +10,10 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import type { Database, Driver } from "./client.ts";
 import { identityOf, isSame, type Identity } from "./directory.ts";
-import { isBusy, isUnopenable } from "./errors.ts";
+import { isBusy, isDamaged, isUnopenable } from "./errors.ts";
+
+/** The locks of this thread: nobody may be left who knows of one, and still the garbage collector must not close it. */
+const kept = new Set<OwnLock>();
 
 export class OwnLock {
   readonly #path: string;
@@ -24,18 +27,19 @@ export class OwnLock {
     this.#database = database;
     this.#identity = identity;
     this.#display = findDisplay(identity);
+    kept.add(this);
   }
 
   /** Makes the file and locks it. Throws "busy" while a sweeper looks whether it is an orphan. */
   static take(driver: Driver, path: string): OwnLock {
     for (;;) {
-      const database = driver.open(path, "create");
+      const database = driver.open(path, "write");
       try {
         // In memory: SQLite would open a journal beside the file even for a transaction that writes nothing.
         database.exec("pragma journal_mode = memory; begin exclusive");
         // Locked; but is it still the file that others find under this name? A sweeper may just have deleted it.
         const identity = identityOf(path);
-        if (identity !== null) return new OwnLock(path, database, identity);
+        if (identity !== null && looksHeld(driver, path)) return new OwnLock(path, database, identity);
       } catch (error) {
         database.close();
         throw error;
@@ -57,8 +61,17 @@ export class OwnLock {
   }
 
   drop(): void {
+    kept.delete(this);
     this.#database.close();
   }
+}
+
+/** Asks by name, as others do. Within a process SQLite compares the inodes of its handles, so no other file will do. */
+function looksHeld(driver: Driver, path: string): boolean {
+  const probe = LockProbe.open(driver, path);
+  const held = probe?.isHeld() === true;
+  probe?.close();
+  return held;
 }
 
 /** Asks whether a session's owner holds its lock. */
@@ -87,11 +100,13 @@ export class LockProbe {
     try {
       // A read-only handle takes the shared lock at once, and no more than that.
       this.#database.exec("begin immediate");
-      this.#gotIt = true;
     } catch (error) {
-      if (!isBusy(error)) throw error;
+      if (isBusy(error)) return true;
+      // Somebody wrote something into it; but SQLite reads only what it could lock.
+      if (!isDamaged(error)) throw error;
     }
-    return !this.#gotIt;
+    this.#gotIt = true;
+    return false;
   }
 
   close(): void {

@@ -30,15 +30,25 @@ const known = ["mode", "allowOverlay"];
 
 /** `sqlite:./dir`, `sqlite:/dir`, `sqlite:///dir`, with `?mode=lock|lease` and `?allowOverlay=true|false`. */
 export function settingsOf(options: SqliteOptions | string): Settings {
-  const { directory, mode = "lock", allowOverlay = false } = typeof options === "string" ? parse(options) : options;
+  const {
+    directory,
+    mode = "lock",
+    allowOverlay = false,
+  } = typeof options === "string" ? parse(options) : options;
   if (typeof directory !== "string" || directory === "" || directory.includes("\0")) {
-    throw new InvalidOptionError("directory", 'directory must be the path of a directory, such as "./.elect".');
+    throw new InvalidOptionError(
+      "directory",
+      'directory must be the path of a directory, such as "./.elect".',
+    );
   }
   if (!isMode(mode)) {
     throw new InvalidOptionError("mode", `mode must be "lock" or "lease", not ${JSON.stringify(mode)}.`);
   }
   if (typeof allowOverlay !== "boolean") {
-    throw new InvalidOptionError("allowOverlay", `allowOverlay must be true or false, not ${String(allowOverlay)}.`);
+    throw new InvalidOptionError(
+      "allowOverlay",
+      `allowOverlay must be true or false, not ${String(allowOverlay)}.`,
+    );
   }
   return { directory: resolve(directory), mode, allowOverlay };
 }
@@ -46,12 +56,18 @@ export function settingsOf(options: SqliteOptions | string): Settings {
 function parse(url: string): SqliteOptions {
   const [, path, query] = /^sqlite:([^?#]*)(?:\?([^#]*))?$/.exec(url) ?? [];
   if (path === undefined || path === "") {
-    throw new InvalidOptionError("url", `"${url}" is not a SQLite URL: write "sqlite:./.elect" or "sqlite:/var/lib/elect".`);
+    throw new InvalidOptionError(
+      "url",
+      `"${url}" is not a SQLite URL: write "sqlite:./.elect" or "sqlite:/var/lib/elect".`,
+    );
   }
   const parameters = new URLSearchParams(query ?? "");
   for (const name of parameters.keys()) {
     if (!known.includes(name)) {
-      throw new InvalidOptionError("url", `"${url}" has an unknown parameter "${name}"; known are ${known.join(", ")}.`);
+      throw new InvalidOptionError(
+        "url",
+        `"${url}" has an unknown parameter "${name}"; known are ${known.join(", ")}.`,
+      );
     }
   }
   return {
@@ -64,21 +80,29 @@ function parse(url: string): SqliteOptions {
 function pathIn(path: string, url: string): string {
   if (path.startsWith("//")) {
     if (!path.startsWith("///")) {
-      throw new InvalidOptionError("url", `"${url}" names a host, and a file has none: write "sqlite:/dir" or "sqlite:///dir".`);
+      throw new InvalidOptionError(
+        "url",
+        `"${url}" names a host, and a file has none: write "sqlite:/dir" or "sqlite:///dir".`,
+      );
     }
     return fileURLToPath(`file:${path}`);
   }
   try {
     return decodeURIComponent(path);
   } catch (cause) {
-    throw new InvalidOptionError("url", `"${url}" has a "%" that is not an escape: write it as "%25".`, { cause });
+    throw new InvalidOptionError("url", `"${url}" has a "%" that is not an escape: write it as "%25".`, {
+      cause,
+    });
   }
 }
 
 function flag(text: string | null): boolean {
   if (text === null || text === "false") return false;
   if (text === "true") return true;
-  throw new InvalidOptionError("allowOverlay", `allowOverlay must be true or false, not ${JSON.stringify(text)}.`);
+  throw new InvalidOptionError(
+    "allowOverlay",
+    `allowOverlay must be true or false, not ${JSON.stringify(text)}.`,
+  );
 }
 
 function isMode(value: unknown): value is Mode {

@@ -117,10 +117,12 @@ export class SqliteSession implements Session {
   }
 
   async dispose(claims: readonly Claim[], call: Call): Promise<void> {
+    let generation = this.#generation;
     await this.#giveBack(claims, call, (sql) => {
       const row = sql.raiseGeneration.get(this.id);
-      if (row !== undefined) this.#generation = count(row, "generation");
+      if (row !== undefined) generation = count(row, "generation");
     });
+    this.#generation = generation;
   }
 
   async end(call: Call): Promise<void> {
@@ -159,7 +161,9 @@ export class SqliteSession implements Session {
       const version = this.#store.version();
       if (version === this.#seen) return [];
       const nonces = this.#store.read((sql) =>
-        sql.session.get(this.id) === undefined ? null : sql.heldBy.all(this.id).map((row) => text(row, "nonce")),
+        sql.session.get(this.id) === undefined
+          ? null
+          : sql.heldBy.all(this.id).map((row) => text(row, "nonce")),
       );
       if (nonces === null) return null;
       this.#seen = version;

@@ -19,7 +19,8 @@ export const schemaVersion = 1;
  *
  * Truncating the journal is what commits, and "full" syncs it: a token that was handed out is on the disk.
  */
-export const settings = "pragma journal_mode = truncate; pragma synchronous = full; pragma foreign_keys = on;";
+export const settings =
+  "pragma journal_mode = truncate; pragma synchronous = full; pragma foreign_keys = on;";
 
 export const schema: string = `
   create table store (
@@ -67,7 +68,8 @@ const statements = {
   session: "select generation, ttl from session where id = ?",
   openSession: "insert into session values (?, 0, ?, ?)",
   endSession: "delete from session where id = ?",
-  endIdleSession: "delete from session where id = ?1 and not exists (select 1 from election where session = ?1)",
+  endIdleSession:
+    "delete from session where id = ?1 and not exists (select 1 from election where session = ?1)",
   raiseGeneration: "update session set generation = generation + 1 where id = ? returning generation",
 
   holder: "select session, nonce, token, candidate, metadata from election where name = ?",
@@ -77,7 +79,8 @@ const statements = {
   release: "delete from election where name = ? and session = ? and nonce = ?",
 
   waits: "select 1 from waiting where election = ? and nonce = ?",
-  queue: "insert into waiting (election, session, nonce, candidate, metadata) values (?, ?, ?, ?, ?) on conflict do nothing",
+  queue:
+    "insert into waiting (election, session, nonce, candidate, metadata) values (?, ?, ?, ?, ?) on conflict do nothing",
   leave: "delete from waiting where election = ? and nonce = ?",
   candidates: `
     select session, candidate, metadata from election where name = ?1

@@ -31,7 +31,7 @@ export class Store {
   /** Opens the database, or makes it. Throws "busy" while others do. */
   static open(driver: Driver, directory: Directory): Store {
     const path = directory.database;
-    const database = driver.open(path, "create");
+    const database = driver.open(path, "write");
     try {
       const identity = identityOf(path);
       if (identity === null) throw new Replaced(path);
@@ -130,7 +130,10 @@ function pragma(database: Database, name: "user_version" | "application_id" | "s
 }
 
 function foreign(path: string): RefusedError {
-  return new RefusedError("foreign", `${path} is a database of something else. Give Elect a directory of its own.`);
+  return new RefusedError(
+    "foreign",
+    `${path} is a database of something else. Give Elect a directory of its own.`,
+  );
 }
 
 function newer(path: string, version: number): RefusedError {

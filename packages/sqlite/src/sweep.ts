@@ -24,6 +24,8 @@ export function sweep(store: Store, habitat: Habitat): void {
     // Its owner died before it wrote its row, or somebody died before deleting the file. Or its owner is just about to
     // lock it, and will find it gone and make another; or it has locked it, and then it is not dead.
     withDead(habitat, id, () => store.read((sql) => sql.session.get(id) === undefined));
+    // A lease is made after the lock and deleted before it: alone, it is left over.
+    if (identityOf(habitat.directory.session(id)) === null) habitat.directory.removeSession(id);
   }
 }
 

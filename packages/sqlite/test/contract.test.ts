@@ -9,7 +9,8 @@ import { peek } from "./rig.ts";
 for (const mode of ["lock", "lease"] as const) {
   const directory = mkdtempSync(join(tmpdir(), "elect-contract-"));
   const url = `sqlite:${directory}?mode=${mode}`;
-  const run = (sql: string, election: string) => peek(directory, (database) => database.prepare(sql).all(election));
+  const run = (sql: string, election: string) =>
+    peek(directory, (database) => database.prepare(sql).all(election));
   afterAll(() => rmSync(directory, { recursive: true }));
 
   describeElectionContract({
@@ -28,6 +29,13 @@ for (const mode of ["lock", "lease"] as const) {
           ...run("select candidate as name from waiting where election = ?", name),
         ].map((row) => String(row["name"])),
     },
-    capabilities: sqlite(url).capabilities,
+    capabilities: {
+      reach: "host",
+      crash: { ttls: 0, plusMs: 60 },
+      stopped: mode === "lock" ? null : { ttls: 1, plusMs: 60 },
+      order: "none",
+      maxTtlMs: 86_400_000,
+      limits: sqlite(url).capabilities.limits,
+    },
   });
 }

@@ -130,7 +130,10 @@ describe("release, dispose, end", () => {
 
   test("a release is news for those who wait for something of that session, and for nobody else", async () => {
     const directory = temporaryDirectory();
-    const [one, two] = [await openSession(adapterOn({ directory })), await openSession(adapterOn({ directory }))];
+    const [one, two] = [
+      await openSession(adapterOn({ directory })),
+      await openSession(adapterOn({ directory })),
+    ];
     const [a, b] = [request("a"), request("b")];
     await win(one, a);
     await win(two, b);
@@ -145,13 +148,14 @@ describe("release, dispose, end", () => {
   test("S4: a claim that is made with an older generation is refused in the transaction", async () => {
     const directory = temporaryDirectory();
     const session = await openSession(adapterOn({ directory }));
-    const blocker = new OtherProcess(directory);
-    // The claim finds the database busy, and is still at it when the generation rises, as `dispose` raises it.
-    const sql = "update session set generation = generation + 1";
-    await blocker.ask({ kind: "begin", path: join(directory, "elect.db"), sql });
-    const late = expect(session.claim([request("report")], call())).rejects.toThrow(/came late/);
-    await blocker.ask({ kind: "commit" });
-    await late;
+    const late = peek(directory, (blocker) => {
+      blocker.exec("begin immediate; update session set generation = generation + 1");
+      // The claim finds the database busy, and is still at it when the generation has risen, as `dispose` raises it.
+      const claiming = session.claim([request("report")], call());
+      blocker.exec("commit");
+      return claiming;
+    });
+    await expect(late).rejects.toThrow(/came late/);
     expect(peek(directory, (database) => database.prepare("select * from election").all())).toEqual([]);
   });
 
@@ -161,7 +165,9 @@ describe("release, dispose, end", () => {
     const bid = request("report");
     await win(session, bid);
     await session.dispose([bid], call());
-    expect(peek(directory, (database) => database.prepare("select generation from session").get())).toMatchObject({
+    expect(
+      peek(directory, (database) => database.prepare("select generation from session").get()),
+    ).toMatchObject({
       generation: 1,
     });
     expect(await win(session, request("report"))).toBe(2n);
@@ -224,7 +230,9 @@ describe("the death of a session", () => {
     expect(await adapterOn({ directory }).read("a", call())).toBeNull();
     expect(await win(waiter, request("a"))).toBe(3n);
     // One death freed the other, too.
-    expect(peek(directory, (database) => database.prepare("select name from election").all())).toEqual([{ name: "a" }]);
+    expect(peek(directory, (database) => database.prepare("select name from election").all())).toEqual([
+      { name: "a" },
+    ]);
     expect(readdirSync(join(directory, "sessions"))).toEqual([waiter.id]);
   });
 
@@ -250,13 +258,16 @@ describe("the death of a session", () => {
     expect(challenger.poll?.look(new Map())).toEqual(["report"]);
     expect(await win(challenger, request("report"))).toBe(2n);
     expect(await prove(owner, bid)).toMatchObject({ kind: "dead" });
-    await expect(claim(owner, request("other"))).rejects.toThrow();
+    await expect(claim(owner, request("other"))).rejects.toThrow(/was deleted/);
     expect(owner.heard.ended).toHaveLength(1);
   });
 
   test("S3: a session whose lease is over is granted nothing, although nobody has declared it dead", async () => {
     const clock = clockAt(1_000);
-    const adapter = adapterOn({ directory: temporaryDirectory(), mode: "lease" }, { clock, fileSystemType: () => null });
+    const adapter = adapterOn(
+      { directory: temporaryDirectory(), mode: "lease" },
+      { clock, fileSystemType: () => null },
+    );
     const session = await openSession(adapter, 2_000);
     clock.at += 2_010;
     await expect(claim(session, request("report"))).rejects.toThrow(/lease ran out/);
@@ -293,7 +304,9 @@ describe("the death of a session", () => {
     const directory = temporaryDirectory();
     const other = await OtherProcess.withSession(directory);
     const orphan = nonce();
-    peek(directory, (database) => database.exec(`attach '${join(directory, "sessions", orphan)}' as o; vacuum o`));
+    peek(directory, (database) =>
+      database.exec(`attach '${join(directory, "sessions", orphan)}' as o; vacuum o`),
+    );
     const session = await openSession(adapterOn({ directory }));
     const id = (await other.ask({ kind: "id" })) as string;
     expect(readdirSync(join(directory, "sessions")).toSorted()).toEqual([id, session.id].toSorted());
@@ -328,7 +341,12 @@ describe("a busy database", () => {
     const blocker = new OtherProcess(directory);
     await blocker.ask({ kind: "begin", path: join(directory, "elect.db") });
     blocker.stop();
-    expect(await claim(session, request("b"))).toEqual({ kind: "held", by: null, retryInMs: 25, patience: null });
+    expect(await claim(session, request("b"))).toEqual({
+      kind: "held",
+      by: null,
+      retryInMs: 25,
+      patience: null,
+    });
     expect(await prove(session, bid)).toMatchObject({ kind: "alive", lost: [] });
     await expect(session.release([bid], call())).rejects.toThrow(/locked/);
     blocker.go();

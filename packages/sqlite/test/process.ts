@@ -49,7 +49,10 @@ process.on("message", (message) => {
 async function answer(request: Request): Promise<unknown> {
   switch (request.kind) {
     case "open":
-      session = await adapter.open({ ttlMs: request.ttlMs, nonce: randomBytes(16).toString("hex"), events }, call);
+      session = await adapter.open(
+        { ttlMs: request.ttlMs, nonce: randomBytes(16).toString("hex"), events },
+        call,
+      );
       return session.id;
     case "claim":
       return opened().claim(request.requests, call);
@@ -81,7 +84,12 @@ async function answer(request: Request): Promise<unknown> {
 
 async function loop(election: string): Promise<never> {
   for (;;) {
-    const bid = { election, nonce: randomBytes(16).toString("hex"), candidate: { id: "", metadata: "" }, unchanged: null };
+    const bid = {
+      election,
+      nonce: randomBytes(16).toString("hex"),
+      candidate: { id: "", metadata: "" },
+      unchanged: null,
+    };
     const [answer] = await opened().claim([bid], call);
     if (answer?.kind === "granted") process.send?.({ token: answer.token });
     await opened().release([bid], call);

@@ -6,7 +6,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import type { Call, Claim, ClaimAnswer, ClaimRequest, Proof, Session, SessionEvents } from "@elect/core/adapter";
+import type {
+  Call,
+  Claim,
+  ClaimAnswer,
+  ClaimRequest,
+  Proof,
+  Session,
+  SessionEvents,
+} from "@elect/core/adapter";
 import { onTestFinished } from "vitest";
 import { SqliteAdapter, type Host } from "../src/adapter.ts";
 import type { SqliteOptions } from "../src/options.ts";
@@ -121,7 +129,7 @@ export class OtherProcess {
 
   constructor(directory: string, mode: "lock" | "lease" = "lock", { wrapper = [], uid }: Place = {}) {
     const flags = ["--conditions=@elect/source", "--disable-warning=ExperimentalWarning"];
-    const [program = process.execPath, ...rest] = [...wrapper, process.execPath];
+    const [program, ...rest] = [...wrapper, process.execPath];
     this.child = fork(new URL("./process.ts", import.meta.url), [directory, mode], {
       execPath: program,
       execArgv: [...rest, ...flags],
@@ -136,7 +144,11 @@ export class OtherProcess {
     onTestFinished(() => this.kill());
   }
 
-  static async withSession(directory: string, ttlMs = 10_000, mode: "lock" | "lease" = "lock"): Promise<OtherProcess> {
+  static async withSession(
+    directory: string,
+    ttlMs = 10_000,
+    mode: "lock" | "lease" = "lock",
+  ): Promise<OtherProcess> {
     const other = new OtherProcess(directory, mode);
     await other.ask({ kind: "open", ttlMs });
     return other;

@@ -64,6 +64,8 @@ export interface CampaignReport {
   readonly availability: number;
   /** What candidates left behind when they were closed at the end; empty as a rule. */
   readonly remains: readonly string[];
+  /** Whom the store named as leader. */
+  readonly seen: readonly SeenLeader[];
   readonly history: History;
 }
 
@@ -75,7 +77,7 @@ export async function runFaultCampaign(options: CampaignOptions): Promise<Campai
   await using field = await openField(options);
   await within(30_000, "somebody leads", field.somebodyLeads());
   const begin = hostNow();
-  for (const end = begin + seconds * 1e9; hostNow() < end; ) await field.strike();
+  for (const end = begin + seconds * 1e9; hostNow() < end;) await field.strike();
   await field.heal();
   const end = hostNow();
   const remains = await field.close();
@@ -98,6 +100,7 @@ export async function runFaultCampaign(options: CampaignOptions): Promise<Campai
     late: gaps.filter(({ ms, allowedMs }) => ms > allowedMs + slackMs),
     availability: 1 - without / ((end - begin) / 1e6),
     remains,
+    seen: field.seen,
     history,
   };
 }
@@ -105,7 +108,8 @@ export async function runFaultCampaign(options: CampaignOptions): Promise<Campai
 /** One line for people. */
 export function summarise(report: CampaignReport): string {
   const longest = Math.max(0, ...report.gaps.map(({ ms }) => ms));
-  const count = (kind: FaultRecord["kind"]): number => report.faults.filter((fault) => fault.kind === kind).length;
+  const count = (kind: FaultRecord["kind"]): number =>
+    report.faults.filter((fault) => fault.kind === kind).length;
   return (
     `seed ${report.seed}: ${count("kill")} kills, ${count("stop")} stops, ${count("stall")} stalls ` +
     `(${report.aimed} of them on the leader); ${report.terms} terms, ${report.claims} claims; ` +
@@ -117,7 +121,9 @@ export function summarise(report: CampaignReport): string {
 async function openField(options: CampaignOptions): Promise<Field> {
   const { url, adapter, candidates = 5 } = options;
   const backend =
-    adapter === undefined ? await connect(url) : ((await import(adapter)) as { fromUrl(url: string): Backend }).fromUrl(url);
+    adapter === undefined
+      ? await connect(url)
+      : ((await import(adapter)) as { fromUrl(url: string): Backend }).fromUrl(url);
   const field = new Field(options, backend);
   try {
     await Promise.all(Array.from({ length: candidates }, () => field.start()));
@@ -223,7 +229,9 @@ class Field implements AsyncDisposable {
 
   async #do(kind: FaultRecord["kind"], child: ChildCandidate, ms: number): Promise<void> {
     const from = hostNow();
-    this.#options.log?.(`${kind} ${child.id}${child.leads === null ? "" : ", the leader,"} for ${kind === "kill" ? "ever" : `${ms} ms`}`);
+    this.#options.log?.(
+      `${kind} ${child.id}${child.leads === null ? "" : ", the leader,"} for ${kind === "kill" ? "ever" : `${ms} ms`}`,
+    );
     if (kind === "kill") {
       this.#present.delete(child);
       this.killed.add(child.incarnation);

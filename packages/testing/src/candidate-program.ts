@@ -51,7 +51,9 @@ class Candidate {
       await this.#election
         .run(async (term) => {
           const resigned = new Promise<void>((resolve) => (this.#endWork = resolve));
-          const stopped = new Promise<void>((resolve) => term.signal.addEventListener("abort", () => resolve()));
+          const stopped = new Promise<void>((resolve) =>
+            term.signal.addEventListener("abort", () => resolve()),
+          );
           await Promise.race([resigned, ...(term.signal.aborted ? [] : [stopped])]);
         })
         .catch((error: unknown) => {

@@ -67,11 +67,15 @@ export function checkTokens(history: History): Violation[] {
   for (const term of terms) {
     const other = owners.get(term.token);
     if (other !== undefined) {
-      violations.push(token(`${other.candidate} and ${term.candidate} were both elected with token ${term.token}`));
+      violations.push(
+        token(`${other.candidate} and ${term.candidate} were both elected with token ${term.token}`),
+      );
     }
     owners.set(term.token, term);
     if (term.token <= 0n || term.token >= 2n ** 63n) {
-      violations.push(token(`${term.candidate} was elected with token ${term.token}, which is not in 1 … 2⁶³ − 1`));
+      violations.push(
+        token(`${term.candidate} was elected with token ${term.token}, which is not in 1 … 2⁶³ − 1`),
+      );
     }
   }
   const byBegin = terms.toSorted((a, b) => a.from - b.from);
@@ -79,7 +83,11 @@ export function checkTokens(history: History): Violation[] {
   let highest: HistoryRecord | undefined;
   let elected = 0;
   for (const term of byBegin) {
-    for (let next = byElection[elected]; next !== undefined && next.to < term.from; next = byElection[++elected]) {
+    for (
+      let next = byElection[elected];
+      next !== undefined && next.to < term.from;
+      next = byElection[++elected]
+    ) {
       if (highest === undefined || next.token > highest.token) highest = next;
     }
     if (highest === undefined || term.token > highest.token) continue;
@@ -98,7 +106,10 @@ export function checkLifecycle(history: History, killed: ReadonlySet<string>): V
   const violations: Violation[] = [];
   const candidates = Map.groupBy(history, (record) => record.candidate);
   for (const [candidate, records] of candidates) {
-    const terms = new Map<bigint, { elected: number; aborted: number; lost: number; validAfterLost: number }>();
+    const terms = new Map<
+      bigint,
+      { elected: number; aborted: number; lost: number; validAfterLost: number }
+    >();
     let closed = false;
     for (const record of records) {
       if (closed && record.kind !== "claim") {
@@ -111,8 +122,10 @@ export function checkLifecycle(history: History, killed: ReadonlySet<string>): V
       if (record.kind !== "claim") term[record.kind] += 1;
       else if (record.valid && term.lost > 0) term.validAfterLost += 1;
       const of = `${candidate}, term ${record.token}`;
-      if (record.kind === "lost" && term.elected === 0) violations.push(lifecycle(`${of}: lost before elected`));
-      if (record.kind === "lost" && term.aborted === 0) violations.push(lifecycle(`${of}: lost before its signal aborted`));
+      if (record.kind === "lost" && term.elected === 0)
+        violations.push(lifecycle(`${of}: lost before elected`));
+      if (record.kind === "lost" && term.aborted === 0)
+        violations.push(lifecycle(`${of}: lost before its signal aborted`));
     }
     for (const [number, term] of terms) {
       const of = `${candidate}, term ${number}`;

@@ -11,7 +11,10 @@ import { readHistory, type HistoryRecord } from "./history.ts";
 import { hostNow, within } from "./wait.ts";
 
 /** `.ts` when run from source (Node strips the types), `.js` in the published package. */
-const program = new URL(`./candidate-program${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
+const program = new URL(
+  `./candidate-program${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`,
+  import.meta.url,
+);
 
 export type StartOptions = Omit<CandidateOptions, "log"> & {
   /** Where the candidate's history goes. @default a new directory below the system's one for temporary files */
@@ -109,8 +112,8 @@ export class ChildCandidate implements AsyncDisposable {
   /** Resolves once it said that it lost the term. */
   async lost(token: bigint): Promise<string> {
     for (;;) {
-      const reason = this.terms.find((term) => term.token === token)?.lost;
-      if (reason != null) return reason;
+      const reason = this.terms.find((term) => term.token === token)?.lost ?? null;
+      if (reason !== null) return reason;
       await this.#said("lost");
     }
   }
@@ -147,9 +150,10 @@ export class ChildCandidate implements AsyncDisposable {
   async close(): Promise<readonly string[]> {
     const closed = this.#said("closed");
     this.order({ do: "close" });
-    const { remains } = await closed;
+    const report = await Promise.race([closed, this.exited]);
+    if (typeof report !== "object") throw new Error(`${this.id} ended (${report}) before it was closed: ${this.stderr}`);
     await this.exited;
-    return remains;
+    return report.remains;
   }
 
   order(order: Order): void {

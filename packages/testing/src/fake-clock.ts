@@ -45,7 +45,11 @@ export class FakeClock implements Clock {
   /** Unique for each call of this clock, and the same in each run. */
   nonce(): string {
     const number = (this.#nonces++).toString(16).padStart(8, "0");
-    const random = Array.from({ length: 3 }, () => Math.floor(this.random() * 2 ** 32).toString(16).padStart(8, "0"));
+    const random = Array.from({ length: 3 }, () =>
+      Math.floor(this.random() * 2 ** 32)
+        .toString(16)
+        .padStart(8, "0"),
+    );
     return number + random.join("");
   }
 
@@ -84,7 +88,8 @@ export class FakeClock implements Clock {
     let first: Armed | null = null;
     for (const timer of this.#timers) {
       if (timer.due > end) continue;
-      const earlier = first === null || timer.due < first.due || (timer.due === first.due && timer.order < first.order);
+      const earlier =
+        first === null || timer.due < first.due || (timer.due === first.due && timer.order < first.order);
       if (earlier) first = timer;
     }
     return first;

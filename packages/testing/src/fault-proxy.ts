@@ -118,15 +118,22 @@ export class FaultProxy implements AsyncDisposable {
    * ```
    */
   once(matches: (passing: Passing) => boolean, fault: Fault): Trigger {
-    let tell: (passing: Passing) => void = () => {};
-    const seen = new Promise<Passing>((resolve) => (tell = resolve));
+    const { promise, resolve } = Promise.withResolvers<Passing>();
+    let hit: Passing | null = null;
     const disarm = this.observe((passing) => {
       if (!matches(passing)) return undefined;
       disarm();
-      tell(passing);
+      hit = passing;
+      resolve(passing);
       return fault;
     });
-    return { seen, disarm };
+    return {
+      seen: promise,
+      get hit() {
+        return hit;
+      },
+      disarm,
+    };
   }
 
   /** Forwards the next `n` requests (chunks upwards, whatever their connection), drops the reply to the last, resets. */
@@ -177,6 +184,8 @@ export class FaultProxy implements AsyncDisposable {
 export interface Trigger {
   /** Resolves with the chunk that set it off. */
   readonly seen: Promise<Passing>;
+  /** That chunk; `null` if it has not gone off. */
+  readonly hit: Passing | null;
   /** Takes it back, if it has not gone off. */
   disarm(): void;
 }

@@ -3,7 +3,16 @@
 import type { Call, Clock } from "@elect/core/adapter";
 
 /** The calls of the port. */
-export type Operation = "open" | "prove" | "claim" | "release" | "dispose" | "end" | "read" | "candidates" | "watch";
+export type Operation =
+  | "open"
+  | "prove"
+  | "claim"
+  | "release"
+  | "dispose"
+  | "end"
+  | "read"
+  | "candidates"
+  | "watch";
 
 export class FaultyLink {
   readonly #clock: Clock;

@@ -40,6 +40,9 @@ const size = 32;
 export class HistoryLog {
   readonly #file: number;
   readonly #record = new DataView(new ArrayBuffer(size));
+  // What is written is an array: given the DataView itself, `writeSync` of Node 24.21 throws ERR_INVALID_ARG_TYPE
+  // after some thousand calls, once it is optimised.
+  readonly #bytes = new Uint8Array(this.#record.buffer);
 
   constructor(path: string) {
     this.#file = openSync(path, "a");
@@ -52,7 +55,7 @@ export class HistoryLog {
     record.setBigInt64(16, token);
     record.setUint8(24, kinds.indexOf(kind));
     record.setUint8(25, valid ? 1 : 0);
-    writeSync(this.#file, record);
+    writeSync(this.#file, this.#bytes);
   }
 
   close(): void {

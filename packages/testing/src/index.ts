@@ -6,7 +6,14 @@
  * @module
  */
 
-export { checkHistory, checkLifecycle, checkMutualExclusion, checkTokens, type CheckOptions, type Violation } from "./checker.ts";
+export {
+  checkHistory,
+  checkLifecycle,
+  checkMutualExclusion,
+  checkTokens,
+  type CheckOptions,
+  type Violation,
+} from "./checker.ts";
 export { ChildCandidate, startCandidate, type ObservedTerm, type StartOptions } from "./child-candidate.ts";
 export type { CandidateOptions, Order, Report } from "./candidate-protocol.ts";
 export { FakeClock } from "./fake-clock.ts";

@@ -49,7 +49,11 @@ export class ProxiedConnection {
   #over = false;
 
   /** @internal */
-  constructor(client: Socket, target: { readonly host: string; readonly port: number }, surroundings: Surroundings) {
+  constructor(
+    client: Socket,
+    target: { readonly host: string; readonly port: number },
+    surroundings: Surroundings,
+  ) {
     this.number = surroundings.number;
     this.#client = client;
     this.#target = target;
@@ -119,7 +123,12 @@ export class ProxiedConnection {
       this.#dropReply();
       return;
     }
-    const fault = this.#surroundings.passing({ connection: this, direction, bytes, nth: this.#seen[direction] });
+    const fault = this.#surroundings.passing({
+      connection: this,
+      direction,
+      bytes,
+      nth: this.#seen[direction],
+    });
     if (fault === "cut") {
       this.reset();
       return;

@@ -52,7 +52,9 @@ export function findGaps(
     if (stopped === null) return fault.to + crashMs * 1e6;
     return fault.from + (stopped.ttls * ttl + stopped.plusMs) * 1e6;
   };
-  const claims = history.filter(({ kind, valid }) => kind === "claim" && valid).toSorted((a, b) => a.from - b.from);
+  const claims = history
+    .filter(({ kind, valid }) => kind === "claim" && valid)
+    .toSorted((a, b) => a.from - b.from);
   const gaps: Gap[] = [];
   let last = claims[0];
   for (const claim of claims) {
@@ -60,11 +62,19 @@ export function findGaps(
       const [from, to] = [last.to, claim.from];
       // Whoever led when it began, and whoever the store called the leader meanwhile without ever saying so itself.
       const involved = new Set([last.candidate, claim.candidate]);
-      for (const { candidate, at } of seen) if (candidate !== null && at > from - 1e9 && at < to) involved.add(candidate);
-      const relevant = faults.filter((fault) => involved.has(fault.candidate) && fault.from < to && fault.to >= from - ttl * 1e6);
+      for (const { candidate, at } of seen)
+        if (candidate !== null && at > from - 1e9 && at < to) involved.add(candidate);
+      const relevant = faults.filter(
+        (fault) => involved.has(fault.candidate) && fault.from < to && fault.to >= from - ttl * 1e6,
+      );
       const latest = relevant.toSorted((a, b) => until(b) - until(a))[0];
       const allowed = Math.max(from + crashMs * 1e6, latest === undefined ? 0 : until(latest));
-      gaps.push({ from, ms: (to - from) / 1e6, cause: latest?.kind ?? null, allowedMs: (allowed - from) / 1e6 });
+      gaps.push({
+        from,
+        ms: (to - from) / 1e6,
+        cause: latest?.kind ?? null,
+        allowedMs: (allowed - from) / 1e6,
+      });
     }
     if (last === undefined || claim.to > last.to) last = claim;
   }

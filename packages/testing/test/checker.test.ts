@@ -5,8 +5,22 @@ import type { History, HistoryRecord, RecordKind } from "../src/history.ts";
 
 const ms = 1e6;
 
-function record(kind: RecordKind, candidate: string, at: number, token: number, over: Partial<HistoryRecord> = {}): HistoryRecord {
-  return { kind, candidate, from: at * ms, to: at * ms, token: BigInt(token), valid: kind === "claim", ...over };
+function record(
+  kind: RecordKind,
+  candidate: string,
+  at: number,
+  token: number,
+  over: Partial<HistoryRecord> = {},
+): HistoryRecord {
+  return {
+    kind,
+    candidate,
+    from: at * ms,
+    to: at * ms,
+    token: BigInt(token),
+    valid: kind === "claim",
+    ...over,
+  };
 }
 
 function claim(candidate: string, from: number, to: number, token: number, valid = true): HistoryRecord {
@@ -33,7 +47,11 @@ describe("C1 mutual exclusion", () => {
   });
 
   test("finds a claim after the successor's", () => {
-    const [violation, ...others] = checkMutualExclusion([...clean, claim("a", 22, 22.1, 1), claim("a", 24.1, 24.2, 1)]);
+    const [violation, ...others] = checkMutualExclusion([
+      ...clean,
+      claim("a", 22, 22.1, 1),
+      claim("a", 24.1, 24.2, 1),
+    ]);
     expect(others).toEqual([]);
     expect(violation?.kind).toBe("overlap");
     expect(violation?.ms).toBeCloseTo(3, 1);
@@ -53,8 +71,15 @@ describe("C1 mutual exclusion", () => {
   });
 
   test("histories of exact terms are clean under any freeze; any later claim of an old term is found", () => {
-    const gaps = fc.array(fc.record({ length: fc.nat(1000), gap: fc.integer({ min: 1, max: 100 }) }), { minLength: 2, maxLength: 20 });
-    const sample = fc.record({ at: fc.double({ min: 0, max: 1, noNaN: true }), early: fc.nat(500), late: fc.nat(500) });
+    const gaps = fc.array(fc.record({ length: fc.nat(1000), gap: fc.integer({ min: 1, max: 100 }) }), {
+      minLength: 2,
+      maxLength: 20,
+    });
+    const sample = fc.record({
+      at: fc.double({ min: 0, max: 1, noNaN: true }),
+      early: fc.nat(500),
+      late: fc.nat(500),
+    });
     fc.assert(
       fc.property(gaps, fc.array(sample, { minLength: 1, maxLength: 40 }), (terms, samples) => {
         const history: HistoryRecord[] = [];
@@ -79,13 +104,21 @@ describe("C1 mutual exclusion", () => {
 describe("C2 tokens", () => {
   test("finds a token that two terms share", () => {
     const planted = [...clean, record("elected", "c", 30, 2, { from: 0 })];
-    expect(checkTokens(planted)).toMatchObject([{ kind: "token", message: "b and c were both elected with token 2" }]);
+    expect(checkTokens(planted)).toMatchObject([
+      { kind: "token", message: "b and c were both elected with token 2" },
+    ]);
   });
 
   test("finds a token that went back", () => {
-    const planted = [...clean, record("elected", "c", 40, 1, { from: 30 * ms }), record("elected", "d", 60, 5, { from: 50 * ms })];
+    const planted = [
+      ...clean,
+      record("elected", "c", 40, 1, { from: 30 * ms }),
+      record("elected", "d", 60, 5, { from: 50 * ms }),
+    ];
     expect(checkTokens(planted).map(({ message }) => message)).toContainEqual(
-      expect.stringMatching(/^c was elected with token 1, although it began .* after b was elected with token 2$/),
+      expect.stringMatching(
+        /^c was elected with token 1, although it began .* after b was elected with token 2$/,
+      ),
     );
   });
 
@@ -101,7 +134,8 @@ describe("C2 tokens", () => {
 });
 
 describe("C6 lifecycle", () => {
-  const of = (...records: HistoryRecord[]) => checkLifecycle(records, new Set()).map(({ message }) => message);
+  const of = (...records: HistoryRecord[]) =>
+    checkLifecycle(records, new Set()).map(({ message }) => message);
   const term = [record("elected", "a", 1, 1), record("aborted", "a", 2, 1), record("lost", "a", 3, 1)];
 
   test("one elected, one aborted, one lost", () => {
@@ -112,11 +146,23 @@ describe("C6 lifecycle", () => {
     ["elected twice", [...term.slice(0, 1), ...term], "a, term 1: elected 2 times"],
     ["lost twice", [...term, record("lost", "a", 4, 1)], "a, term 1: lost 2 times"],
     ["lost and never elected", term.slice(1), "a, term 1: lost before elected"],
-    ["lost before its signal aborted", [term[0]!, term[2]!, term[1]!], "a, term 1: lost before its signal aborted"],
+    [
+      "lost before its signal aborted",
+      [term[0]!, term[2]!, term[1]!],
+      "a, term 1: lost before its signal aborted",
+    ],
     ["valid after lost", [...term, claim("a", 4, 5, 1)], "a, term 1: valid after it was lost"],
-    ["never lost, though the next term began", [term[0]!, record("elected", "a", 5, 2)], "a, term 1: never lost"],
+    [
+      "never lost, though the next term began",
+      [term[0]!, record("elected", "a", 5, 2)],
+      "a, term 1: never lost",
+    ],
     ["never lost, though closed", [term[0]!, record("closed", "a", 5, 0)], "a, term 1: never lost"],
-    ["something said after it was closed", [record("closed", "a", 0, 0), ...term], 'a said "elected" after it was closed'],
+    [
+      "something said after it was closed",
+      [record("closed", "a", 0, 0), ...term],
+      'a said "elected" after it was closed',
+    ],
   ])("finds: %s", ([, records, message]) => {
     expect(of(...records)).toContain(message);
   });

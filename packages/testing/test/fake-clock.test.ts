@@ -25,7 +25,7 @@ describe("fake clock", () => {
       clock.timer(10, () => {
         fired.push(clock.now());
         void (async () => {
-          for (let turn = 0; turn < 50; turn++) await null;
+          for (let turn = 0; turn < 50; turn++) await Promise.resolve();
           again();
         })();
       });

@@ -19,7 +19,10 @@ afterEach(async () => {
   await closed;
 });
 
-function candidate(of: FaultyMemory = store, id = "a"): { election: Election; terms: Term[]; losses: string[] } {
+function candidate(
+  of: FaultyMemory = store,
+  id = "a",
+): { election: Election; terms: Term[]; losses: string[] } {
   const election = createElection({ backend: of.backend, name: "job", ttl, id });
   const [terms, losses]: [Term[], string[]] = [[], []];
   election.on("elected", ({ term }) => {

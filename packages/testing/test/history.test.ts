@@ -18,3 +18,11 @@ test("a log reads back exactly, token and time included; a torn record at its en
     { kind: "claim", candidate: "a", from: now + 6, to: now + 7, token: 42n, valid: true },
   ]);
 });
+
+test("a log takes as much as a long campaign writes", () => {
+  const path = join(mkdtempSync(join(tmpdir(), "elect-history-")), "long.history");
+  const log = new HistoryLog(path);
+  for (let record = 0; record < 30_000; record++) log.write("claim", record, record + 1, 5n, true);
+  log.close();
+  expect(readHistory("long", path)).toHaveLength(30_000);
+});

@@ -13,6 +13,11 @@ describeElectionContract({
     stopped: { ttls: 1, plusMs: 300 },
     order: "fifo",
     maxTtlMs: 86_400_000,
-    limits: [{ promise: 4, sentence: "Tokens rise for as long as the process lives, and begin again with the next one." }],
+    limits: [
+      {
+        promise: 4,
+        sentence: "Tokens begin again with each process.",
+      },
+    ],
   },
 });

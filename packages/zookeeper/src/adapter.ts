@@ -55,7 +55,7 @@ export class ZooKeeperAdapter implements Adapter {
   async open({ ttlMs, nonce, events }: OpenRequest, call: Call): Promise<Session> {
     const paths = this.#paths;
     let session: ZooKeeperSession | null = null;
-    const link = new Link(this.#target, ttlMs, {
+    const link = new Link(this.#target, Math.ceil(ttlMs), {
       connected: (first) => {
         if (!first) session?.reconnected(() => events.hint(null));
       },

@@ -47,6 +47,7 @@ export class Link {
   #loss: Error = new LinkError("Not connected yet");
   #connections = 0;
   #answers = 0;
+  #ownWire: Wire | null = null;
 
   constructor(target: Target, timeoutMs: number, events: LinkEvents, resumed: Resumed | null = null) {
     this.address = target.address;
@@ -65,7 +66,7 @@ export class Link {
     client.on("expired", () =>
       this.#over(
         new SessionOver(
-          `ZooKeeper at ${this.address} ended the session: it was silent for longer than its timeout`,
+          `ZooKeeper at ${this.address} ended the session: it was silent for too long, or somebody ended it`,
         ),
       ),
     );
@@ -101,22 +102,23 @@ export class Link {
     { sparing = false }: { readonly sparing?: boolean } = {},
   ): Promise<T> {
     const { signal } = call;
+    if (signal.aborted) throw this.#givenUp(signal);
     let end = (_cause: LinkError): void => {};
     let onAbort = (): void => {};
     const answers = this.#answers;
     const aborted = new Promise<never>((_, reject) => {
       onAbort = () => {
-        const cause = new LinkError(`The call to ${this.address} was given up`, { cause: signal.reason });
+        const cause = this.#givenUp(signal);
         end(cause);
         if (!sparing || this.#answers === answers) this.#drop(cause);
         reject(cause);
       };
-      if (signal.aborted) onAbort();
-      else signal.addEventListener("abort", onAbort, { once: true });
+      signal.addEventListener("abort", onAbort, { once: true });
     });
     const attempt = async (): Promise<T> => {
       await this.#connect(signal);
-      const wire = this.wire();
+      if (signal.aborted) throw this.#givenUp(signal);
+      const wire = this.#newWire();
       end = (cause) => {
         wire.end(cause);
         this.#wires.delete(wire);
@@ -134,19 +136,8 @@ export class Link {
 
   /** The present connection, for work that belongs to no call. Without one, the wire has ended. */
   wire(): Wire {
-    const guard = this.#guard;
-    const wire = new Wire({
-      client: this.#client,
-      acls: this.#acls,
-      address: this.address,
-      cork: () => guard.cork(),
-      answered: () => void (this.#answers += 1),
-      watched: (path, changed) => this.#watched(path, changed),
-      watcher: this.#watcher,
-    });
-    if (this.#phase === "up") this.#wires.add(wire);
-    else wire.end(this.#ended ?? new LinkError(`Not connected to ${this.address}`));
-    return wire;
+    if (this.#ownWire?.open !== true) this.#ownWire = this.#newWire();
+    return this.#ownWire;
   }
 
   /**
@@ -177,16 +168,40 @@ export class Link {
     this.#settle(this.#ended);
   }
 
+  #newWire(): Wire {
+    const wire = new Wire({
+      client: this.#client,
+      acls: this.#acls,
+      address: this.address,
+      cork: () => this.#guard.cork(),
+      answered: () => void (this.#answers += 1),
+      watched: (path, changed) => this.#watched(path, changed),
+      watcher: this.#watcher,
+    });
+    if (this.#phase === "up") this.#wires.add(wire);
+    else wire.end(this.#ended ?? this.#loss);
+    return wire;
+  }
+
+  #givenUp(signal: AbortSignal): LinkError {
+    return new LinkError(`The call to ${this.address} was given up`, { cause: signal.reason });
+  }
+
   async #connect(signal: AbortSignal): Promise<void> {
     if (this.#ended !== null) throw this.#ended;
-    if (this.#phase === "up" || signal.aborted) return;
-    await new Promise<void>((resolve, reject) => {
-      // Every server gets one try within one call.
-      const waiter: Waiter = { attempts: this.#guard.servers.length, resolve, reject };
-      this.#waiters.add(waiter);
-      signal.addEventListener("abort", () => this.#waiters.delete(waiter), { once: true });
-      this.#guard.dial();
-    });
+    if (this.#phase === "up") return;
+    // Every server gets one try within one call.
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const waiter: Waiter = { attempts: this.#guard.servers.length, resolve, reject };
+    const leave = (): void => void this.#waiters.delete(waiter);
+    this.#waiters.add(waiter);
+    signal.addEventListener("abort", leave, { once: true });
+    this.#guard.dial();
+    try {
+      await promise;
+    } finally {
+      signal.removeEventListener("abort", leave);
+    }
   }
 
   #up(): void {

@@ -177,10 +177,11 @@ export class DriverGuard {
       this.#parse.call(manager, frame);
     } catch (cause) {
       const unknown = /^Unknown code: (-?\d+)$/.exec(asError(cause).message)?.[1];
+      // The driver took the request off its queue, and did not get to calling it back.
       const answered = packet !== undefined && manager.pendingQueue[0] !== packet;
-      if (answered)
-        fail(packet, unknown === undefined ? lost(cause) : new ServerError(Number(unknown), { cause }));
-      if (!answered || unknown === undefined) this.drop(lost(cause));
+      if (answered && unknown !== undefined) return fail(packet, new ServerError(Number(unknown), { cause }));
+      this.drop(new LinkError("the driver could not digest what the server sent", { cause }));
+      if (answered) fail(packet, new ServerError(code.connectionLoss));
     }
   }
 
@@ -199,10 +200,6 @@ export class DriverGuard {
     for (const packet of unsent) fail(packet, new ServerError(code.connectionLoss));
     this.#events.closed();
   }
-}
-
-function lost(cause: unknown): LinkError {
-  return new LinkError("the driver could not digest what the server sent", { cause });
 }
 
 /** Some callbacks of the driver complain when they are called a second time; the first call stands. */

@@ -8,6 +8,7 @@ import {
   type Watch,
 } from "@elect/core/adapter";
 import { Link } from "./client.ts";
+import { SessionOver } from "./errors.ts";
 import type { Target } from "./options.ts";
 import { decodeRecord, inWaitingOrder, leaderOf, type Paths } from "./paths.ts";
 import { endSession } from "./session.ts";
@@ -87,9 +88,17 @@ export class Reader {
     }
   }
 
-  #ask<T>(call: Call, work: (wire: Wire) => Promise<T>): Promise<T> {
-    this.#link ??= this.#open();
-    return this.#link.during(call, work, { sparing: true });
+  async #ask<T>(call: Call, work: (wire: Wire) => Promise<T>): Promise<T> {
+    const link = (this.#link ??= this.#open());
+    try {
+      return await link.during(call, work, { sparing: true });
+    } catch (error) {
+      if (!(error instanceof SessionOver)) throw error;
+      // Nobody had asked for so long that the server forgot us. Nothing hangs on this session: take another.
+      if (this.#link === link) this.#link = null;
+      this.#link ??= this.#open();
+      return this.#link.during(call, work, { sparing: true });
+    }
   }
 
   #open(): Link {

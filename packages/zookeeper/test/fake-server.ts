@@ -126,6 +126,7 @@ function behave({ connection, xid, type, body }: Request): void {
   else if (type === op.setData || type === op.exists) connection.reply(xid, 0, stat());
   else if (type === op.getData) connection.reply(xid, 0, Buffer.concat([int(0), stat()]));
   else if (type === op.create) connection.reply(xid, 0, body.subarray(0, 4 + body.readInt32BE(0)));
+  else if (type === op.multi) connection.reply(xid, 0, Buffer.concat([int(-1), Buffer.from([1]), int(-1)]));
   else if (type === op.close) {
     connection.reply(xid, 0);
     connection.socket.end();

@@ -10,6 +10,7 @@ import type {
   Session,
   SessionEvents,
 } from "@elect/core/adapter";
+import { openFaultProxy, type FaultProxy } from "@elect/testing";
 import * as zookeeper from "node-zookeeper-client";
 import { afterAll, onTestFinished } from "vitest";
 import { startZookeeper } from "../../../integration/servers/src/index.ts";
@@ -17,7 +18,7 @@ import { ZooKeeperAdapter } from "../src/adapter.ts";
 import { Link, type LinkEvents } from "../src/client.ts";
 import { resolveOptions, type ZooKeeperOptions } from "../src/options.ts";
 import { Paths } from "../src/paths.ts";
-import { Wire } from "../src/wire.ts";
+import type { Wire } from "../src/wire.ts";
 
 const server = await startZookeeper();
 afterAll(async () => server.stop());
@@ -31,6 +32,13 @@ export const target: { readonly host: string; readonly port: number } = {
 
 export const nonce = (): string => randomBytes(16).toString("hex");
 export const namespace = (): string => `elect-test-${randomBytes(6).toString("hex")}`;
+
+/** A way to the server that fails on command. */
+export async function proxied(): Promise<{ readonly proxy: FaultProxy; readonly url: string }> {
+  const proxy = await openFaultProxy(target);
+  onTestFinished(async () => proxy.close());
+  return { proxy, url: `zookeeper://127.0.0.1:${proxy.port}` };
+}
 
 /** A call with a time limit, as core makes them. */
 export function call(timeoutMs = 5_000): Call {

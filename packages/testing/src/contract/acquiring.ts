@@ -8,7 +8,10 @@ export function acquiring(suite: Suite): void {
     suite.test("P1 exactly one of the candidates leads; then the next", [], async (stage) => {
       const candidates = await stage.candidates(3);
       const bids = new Map(
-        candidates.map((candidate) => [candidate, candidate.campaign().then((term) => ({ candidate, term }))]),
+        candidates.map((candidate) => [
+          candidate,
+          candidate.campaign().then((term) => ({ candidate, term })),
+        ]),
       );
       while (bids.size > 0) {
         const { candidate, term } = await within(stage.crashBound, "one leads", Promise.race(bids.values()));
@@ -78,7 +81,20 @@ export function acquiring(suite: Suite): void {
     suite.test("P13 any name, id and metadata that are allowed are taken as they are", [], async (stage) => {
       const backend = await stage.process();
       const onlooker = await stage.process();
-      const odd = ["a/b/c", "..", ".", "with space", "q'uo\"te", "per%cent%2F", "{tag}", "*?[x]", "a:b", "\\", "名前/é", "-- ;"];
+      const odd = [
+        "a/b/c",
+        "..",
+        ".",
+        "with space",
+        "q'uo\"te",
+        "per%cent%2F",
+        "{tag}",
+        "*?[x]",
+        "a:b",
+        "\\",
+        "名前/é",
+        "-- ;",
+      ];
       for (const part of [...odd, "x".repeat(160)]) {
         const name = `${stage.name}/${part}`;
         const metadata = { address: `http://[::1]/${part}`, list: [1, null, "é\u2028"], text: "}{$1'\"" };
@@ -105,16 +121,20 @@ export function acquiring(suite: Suite): void {
       expect(other.losses).toEqual([]);
     });
 
-    suite.test("S2 two candidates of one process and one election: one leads, the other waits", [], async (stage) => {
-      const backend = await stage.process();
-      const [a, b] = [await stage.candidate({ backend }), await stage.candidate({ backend })];
-      const term = await a.lead(stage.crashBound);
-      const next = b.campaign();
-      await pass(stage.ttl / 2);
-      expect(b.terms).toEqual([]);
-      await term.resign();
-      await within(stage.crashBound, "the other leads", next);
-    });
+    suite.test(
+      "S2 two candidates of one process and one election: one leads, the other waits",
+      [],
+      async (stage) => {
+        const backend = await stage.process();
+        const [a, b] = [await stage.candidate({ backend }), await stage.candidate({ backend })];
+        const term = await a.lead(stage.crashBound);
+        const next = b.campaign();
+        await pass(stage.ttl / 2);
+        expect(b.terms).toEqual([]);
+        await term.resign();
+        await within(stage.crashBound, "the other leads", next);
+      },
+    );
 
     suite.test("one election is one candidate: it cannot campaign twice at once", [], async (stage) => {
       const a = await stage.candidate();
@@ -131,7 +151,8 @@ export function acquiring(suite: Suite): void {
       const bids = [];
       for (const [index, waiter] of waiters.entries()) {
         bids.push(waiter.campaign());
-        const waiting = async (): Promise<boolean> => (await waiter.election.candidates()).length === index + 2;
+        const waiting = async (): Promise<boolean> =>
+          (await waiter.election.candidates()).length === index + 2;
         while (!(await waiting())) await pass(10);
       }
       for (const [index, bid] of bids.entries()) {

@@ -23,7 +23,11 @@ export function cancelling(suite: Suite): void {
     });
 
     suite.test("P7 A6-4 who stopped waiting is never elected, and is in nobody's way", [], async (stage) => {
-      const [leader, quitter, other] = [await stage.candidate(), await stage.candidate(), await stage.candidate()];
+      const [leader, quitter, other] = [
+        await stage.candidate(),
+        await stage.candidate(),
+        await stage.candidate(),
+      ];
       const term = await leader.lead(stage.crashBound);
       const abort = new AbortController();
       const bid = quitter.campaign(abort.signal);
@@ -49,7 +53,11 @@ export function cancelling(suite: Suite): void {
         const bid = a.campaign(abort.signal);
         await pass(moment);
         abort.abort(new Error("given up"));
-        const term = await within(slack, "the bid ends", bid.catch(() => null));
+        const term = await within(
+          slack,
+          "the bid ends",
+          bid.catch(() => null),
+        );
         await term?.resign();
         const next = await stage.candidate({ name });
         await (await next.lead(stage.crashBound)).resign();
@@ -57,15 +65,19 @@ export function cancelling(suite: Suite): void {
       }
     });
 
-    suite.test("P7 a run that is given up while it waits ends with the signal's reason", [], async (stage) => {
-      const [leader, waiter] = [await stage.candidate(), await stage.candidate()];
-      await leader.lead(stage.crashBound);
-      const abort = new AbortController();
-      const running = waiter.election.run(() => expect.fail("ran"), { signal: abort.signal });
-      await pass(stage.ttl / 4);
-      abort.abort(new Error("no longer"));
-      await expect(within(slack, "the run ends", running)).rejects.toBe(abort.signal.reason);
-    });
+    suite.test(
+      "P7 a run that is given up while it waits ends with the signal's reason",
+      [],
+      async (stage) => {
+        const [leader, waiter] = [await stage.candidate(), await stage.candidate()];
+        await leader.lead(stage.crashBound);
+        const abort = new AbortController();
+        const running = waiter.election.run(() => expect.fail("ran"), { signal: abort.signal });
+        await pass(stage.ttl / 4);
+        abort.abort(new Error("no longer"));
+        await expect(within(slack, "the run ends", running)).rejects.toBe(abort.signal.reason);
+      },
+    );
 
     suite.test(`A6-8 ${campaigns} campaigns on one signal leave no listener on it`, [], async (stage) => {
       const a = await stage.candidate();

@@ -24,9 +24,13 @@ export function declaring(suite: Suite): void {
         expect(limited, "a stopped leader is not replaced: that is a limit of promise 10").toContain(10);
       }
       if (capabilities.reach === "network") {
-        expect(isNone(contract.faults), "a store on a network can be cut off: the suite needs its endpoints").toBe(false);
+        expect(
+          isNone(contract.faults),
+          "a store on a network can be cut off: the suite needs its endpoints",
+        ).toBe(false);
       }
-      for (const { none } of [contract.faults, contract.operator].filter(isNone)) expect(none).toMatch(/.{20,}/);
+      for (const { none } of [contract.faults, contract.operator].filter(isNone))
+        expect(none).toMatch(/.{20,}/);
     });
 
     suite.test("P14 the URL alone names the backend", ["children"], async () => {

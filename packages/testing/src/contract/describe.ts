@@ -19,15 +19,9 @@ import { waking } from "./waking.ts";
 export function describeElectionContract(contract: ElectionContract): void {
   const suite = new Suite(contract);
   describe(`the contract on ${contract.name}`, () => {
-    // Most of a test is waiting for leases to run out: side by side, as many as vitest's `maxConcurrency` allows.
-    describe.concurrent("", () => {
-      for (const behaviour of [stall, silentLink, ambiguity, draining, losing, observing]) behaviour(suite);
-      for (const behaviour of [declaring, acquiring, fencing, cancelling, closing]) behaviour(suite);
-    });
-    // These load the machine, or watch how much is said on the link.
-    describe("", () => {
-      waking(suite);
-      scale(suite);
-    });
+    // The long ones first, so that the short ones fill the gaps.
+    for (const behaviour of [stall, silentLink, ambiguity, draining, losing, observing]) behaviour(suite);
+    for (const behaviour of [declaring, acquiring, fencing, cancelling, closing]) behaviour(suite);
+    for (const behaviour of [waking, scale]) behaviour(suite);
   });
 }

@@ -24,7 +24,8 @@ export function networkFaults(url: string, options: Pick<FaultTarget, "takesSeve
   return {
     endpoints: authority.split(",").map(parseEndpoint),
     ...options,
-    urlThrough: (endpoints) => before + endpoints.map(({ host, port }) => `${host}:${port}`).join(",") + after,
+    urlThrough: (endpoints) =>
+      before + endpoints.map(({ host, port }) => `${host}:${port}`).join(",") + after,
   };
 }
 

@@ -34,24 +34,28 @@ export function fencing(suite: Suite): void {
       for (const fence of fences) expect(fence).toMatch(/^\d{10}\.\d{19}$/);
     });
 
-    suite.test("P4 G-18 G-19 a write of the old term that comes late is refused by a sealed resource", [], async (stage) => {
-      const [a, b] = [await stage.candidate(), await stage.candidate()];
-      const old = await a.lead(stage.crashBound);
-      const [sealed, merelyFenced] = [new FencedRegister(), { highest: 0n, value: "" }];
-      expect(sealed.seal(old.token) && sealed.write(old.token, "by the old leader")).toBe(true);
-      merelyFenced.highest = old.token;
-      await old.resign();
+    suite.test(
+      "P4 G-18 G-19 a write of the old term that comes late is refused by a sealed resource",
+      [],
+      async (stage) => {
+        const [a, b] = [await stage.candidate(), await stage.candidate()];
+        const old = await a.lead(stage.crashBound);
+        const [sealed, merelyFenced] = [new FencedRegister(), { highest: 0n, value: "" }];
+        expect(sealed.seal(old.token) && sealed.write(old.token, "by the old leader")).toBe(true);
+        merelyFenced.highest = old.token;
+        await old.resign();
 
-      const term = await b.lead(stage.crashBound);
-      expect(sealed.seal(term.token)).toBe(true);
-      const read = [sealed.value, merelyFenced.value];
-      // Now the delayed write of the old leader arrives.
-      expect(sealed.write(old.token, "late")).toBe(false);
-      expect(sealed.value).toBe(read[0]);
-      // The control: without a seal the late write lands between the new leader's read and its first write.
-      if (old.token >= merelyFenced.highest) merelyFenced.value = "late";
-      expect(merelyFenced.value).not.toBe(read[1]);
-      expect(sealed.write(term.token, "by the new leader")).toBe(true);
-    });
+        const term = await b.lead(stage.crashBound);
+        expect(sealed.seal(term.token)).toBe(true);
+        const read = [sealed.value, merelyFenced.value];
+        // Now the delayed write of the old leader arrives.
+        expect(sealed.write(old.token, "late")).toBe(false);
+        expect(sealed.value).toBe(read[0]);
+        // The control: without a seal the late write lands between the new leader's read and its first write.
+        if (old.token >= merelyFenced.highest) merelyFenced.value = "late";
+        expect(merelyFenced.value).not.toBe(read[1]);
+        expect(sealed.write(term.token, "by the new leader")).toBe(true);
+      },
+    );
   });
 }

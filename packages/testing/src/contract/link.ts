@@ -51,11 +51,15 @@ export class Link {
 
   /** Does `fault` to the first chunk that matches, at whichever endpoint it passes. */
   once(matches: (passing: Passing) => boolean, fault: Fault): Trigger {
-    const triggers: Trigger[] = [];
+    const triggers = this.#proxies.map((proxy) => proxy.once(matches, fault));
     const disarm = (): void => triggers.forEach((trigger) => trigger.disarm());
-    for (const proxy of this.#proxies) triggers.push(proxy.once(matches, fault));
-    const seen = Promise.race(triggers.map((trigger) => trigger.seen)).finally(disarm);
-    return { seen, disarm };
+    return {
+      seen: Promise.race(triggers.map(({ seen }) => seen)).finally(disarm),
+      get hit() {
+        return triggers.find(({ hit }) => hit !== null)?.hit ?? null;
+      },
+      disarm,
+    };
   }
 
   /** How many chunks the client sends while `during` lasts; only those with these bytes, if given. */

@@ -25,35 +25,43 @@ export function losing(suite: Suite): void {
       expect(again.isValid()).toBe(true);
     });
 
-    suite.test("P3 S1 a session ended by an operator is a loss, and no reason to give up", ["operator"], async (stage) => {
-      stage.watchman.thirdParty();
-      const a = await stage.candidate();
-      const term = await a.lead(stage.crashBound);
-      await stage.operator.endSession(stage.name);
-      await within(stage.ttl + slack, "the leader is told", told(term));
-      expect(term.isValid()).toBe(false);
-      const again = await a.lead(stage.crashBound);
-      expect(again.token).toBeGreaterThan(term.token);
-    });
+    suite.test(
+      "P3 S1 a session ended by an operator is a loss, and no reason to give up",
+      ["operator"],
+      async (stage) => {
+        stage.watchman.thirdParty();
+        const a = await stage.candidate();
+        const term = await a.lead(stage.crashBound);
+        await stage.operator.endSession(stage.name);
+        await within(stage.ttl + slack, "the leader is told", told(term));
+        expect(term.isValid()).toBe(false);
+        const again = await a.lead(stage.crashBound);
+        expect(again.token).toBeGreaterThan(term.token);
+      },
+    );
 
-    suite.test("P7 4.L-7 a session that ends while its candidate waits wins nothing", ["operator"], async (stage) => {
-      stage.watchman.thirdParty();
-      const backend = await stage.process();
-      const term = await (await stage.candidate()).lead(stage.crashBound);
-      const waiter = await stage.candidate({ backend });
-      const bid = waiter.campaign();
-      // The waiter's session also leads an election, by which the operator finds it.
-      const mark = await stage.candidate({ backend, name: `${stage.name}-mark` });
-      const marked = await mark.lead(stage.crashBound);
-      await stage.operator.endSession(`${stage.name}-mark`);
-      await within(stage.ttl + slack, "the session's end is noticed", told(marked));
-      await pass(stage.ttl / 4);
-      expect(waiter.terms).toEqual([]);
-      expect(term.isValid()).toBe(true);
-      await term.resign();
-      await within(stage.crashBound, "the waiter wins by a new session", bid);
-      expect(waiter.terms).toHaveLength(1);
-    });
+    suite.test(
+      "P7 4.L-7 a session that ends while its candidate waits wins nothing",
+      ["operator"],
+      async (stage) => {
+        stage.watchman.thirdParty();
+        const backend = await stage.process();
+        const term = await (await stage.candidate()).lead(stage.crashBound);
+        const waiter = await stage.candidate({ backend });
+        const bid = waiter.campaign();
+        // The waiter's session also leads an election, by which the operator finds it.
+        const mark = await stage.candidate({ backend, name: `${stage.name}-mark` });
+        const marked = await mark.lead(stage.crashBound);
+        await stage.operator.endSession(`${stage.name}-mark`);
+        await within(stage.ttl + slack, "the session's end is noticed", told(marked));
+        await pass(stage.ttl / 4);
+        expect(waiter.terms).toEqual([]);
+        expect(term.isValid()).toBe(true);
+        await term.resign();
+        await within(stage.crashBound, "the waiter wins by a new session", bid);
+        expect(waiter.terms).toHaveLength(1);
+      },
+    );
 
     suite.test("P10 run() campaigns again after a loss", ["operator"], async (stage) => {
       stage.watchman.thirdParty();
@@ -79,7 +87,11 @@ export function losing(suite: Suite): void {
       expect(term.remaining()).toBeGreaterThan(0);
       await term.resign();
       expect(term.signal.reason).toBeInstanceOf(NotLeaderError);
-      expect(term.signal.reason).toMatchObject({ election: stage.name, token: term.token, reason: "resigned" });
+      expect(term.signal.reason).toMatchObject({
+        election: stage.name,
+        token: term.token,
+        reason: "resigned",
+      });
       expect(() => term.assertValid()).toThrow(NotLeaderError);
       expect(term.remaining()).toBe(0);
       await term.resign();

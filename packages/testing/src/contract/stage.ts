@@ -129,7 +129,12 @@ export class Stage {
 
   /** What happened to each candidate: the last events only where there are many. */
   get story(): string {
-    return this.#candidates.map(({ story }) => story.slice(-12).join("\n")).join("\n");
+    const stories = this.#candidates.map(({ story }) => story);
+    for (const { id, terms, troubles, stderr } of this.#children) {
+      const held = terms.map(({ token, lost }) => `  ${id}: led with token ${token}, ${lost ?? "not lost"}`);
+      stories.push([...held, ...troubles.map((trouble) => `  ${id}: trouble: ${trouble}`), stderr]);
+    }
+    return stories.flatMap((story) => story.slice(-12)).join("\n");
   }
 
   #look(): void {
@@ -153,7 +158,10 @@ export class Stage {
     await Promise.all(this.#children.map((child) => child[Symbol.asyncDispose]()));
     await within(20_000, "all backends close", Promise.all(this.#backends.map((backend) => backend.close())));
     await Promise.all(this.#links.map((link) => link.close()));
-    const found = [...this.watchman.findings, ...checkHistory(this.history(), { killed }).map(({ message }) => message)];
+    const found = [
+      ...this.watchman.findings,
+      ...checkHistory(this.history(), { killed }).map(({ message }) => message),
+    ];
     if (this.#directory !== null) rmSync(this.#directory, { recursive: true });
     if (found.length > 0) throw new Error(`the contract is broken:\n${found.join("\n")}`);
   }

@@ -32,27 +32,37 @@ export class Suite {
     this.contract = contract;
   }
 
+  /** Most of a test is waiting for leases to run out: side by side, as many as vitest's `maxConcurrency` allows. */
   group(behaviour: string, declare: () => void): void {
-    describe(behaviour, declare);
+    describe(behaviour, { concurrent: true }, declare);
+  }
+
+  /** For tests that load the machine, or watch how much is said: one after the other, after all the rest. */
+  groupByItself(behaviour: string, declare: () => void): void {
+    describe(behaviour, { concurrent: false }, declare);
   }
 
   test(name: string, needs: readonly Need[], play: (stage: Stage) => Promise<void>): void {
     const election = `contract-${this.#run}-${++this.#tests}`;
-    const lacking = needs.map((need) => lacks(this.contract, need)).find((reason) => reason !== null);
+    const [lacking] = needs.flatMap((need) => lacks(this.contract, need) ?? []);
     test(name, { timeout }, async ({ skip }) => {
-      if (lacking !== undefined && lacking !== null) skip(lacking);
+      if (lacking !== undefined) skip(lacking);
       const stage = new Stage(this.contract, election);
-      const failures: unknown[] = [];
-      await play(stage).catch((error: unknown) => failures.push(error));
-      await stage.end().catch((error: unknown) => failures.push(error));
+      const failures: Error[] = [];
+      const failed = (error: unknown): void =>
+        void failures.push(error instanceof Error ? error : new Error(String(error)));
+      await play(stage).catch(failed);
+      await stage.end().catch(failed);
       const [first] = failures;
       if (first === undefined) return;
       const lines = [...failures.map(String), stage.story];
       if (stage.standstill > stage.ttl / 6) {
-        lines.push(`The test's own process stood still for ${Math.round(stage.standstill)} ms: too busy a machine for this TTL?`);
+        lines.push(
+          `The test's own process stood still for ${Math.round(stage.standstill)} ms: too busy a machine for this TTL?`,
+        );
       }
       // The first failure goes on as it is, with its place and its difference; the rest is told in its message.
-      if (first instanceof Error) first.message = lines.join("\n");
+      first.message = lines.join("\n");
       throw first;
     });
   }
@@ -69,14 +79,21 @@ function lacks({ faults, operator, capabilities }: ElectionContract, need: Need)
     case "operator":
       return isNone(operator) ? operator.none : null;
     case "children":
-      return capabilities.reach === "process" ? 'it declares reach "process": other processes cannot be candidates' : null;
+      return capabilities.reach === "process"
+        ? 'it declares reach "process": other processes cannot be candidates'
+        : null;
     case "stopped":
       return capabilities.stopped !== null ? null : limitOf(10, capabilities.limits);
     case "fifo":
-      return capabilities.order === "fifo" ? null : 'it declares order "none": candidates win in no particular order';
+      return capabilities.order === "fifo"
+        ? null
+        : 'it declares order "none": candidates win in no particular order';
   }
 }
 
 function limitOf(promise: number, limits: ElectionContract["capabilities"]["limits"]): string {
-  return limits.find((limit) => limit.promise === promise)?.sentence ?? `no limit of promise ${promise} is declared`;
+  return (
+    limits.find((limit) => limit.promise === promise)?.sentence ??
+    `no limit of promise ${promise} is declared`
+  );
 }

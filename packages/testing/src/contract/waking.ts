@@ -4,24 +4,28 @@ import type { Link } from "./link.ts";
 import type { Suite } from "./suite.ts";
 
 export function waking(suite: Suite): void {
-  suite.group("waking", () => {
-    suite.test("P10 a resignation wakes the successor long before any lease could run out", [], async (stage) => {
-      const [a, b] = [await stage.candidate(), await stage.candidate()];
-      const took: number[] = [];
-      let [current, next] = [a, b];
-      let term = await current.lead(stage.crashBound);
-      for (let change = 0; change < 9; change++) {
-        const successor = next.campaign();
-        await pass(stage.ttl / 20);
-        const since = performance.now();
-        await term.resign();
-        term = await within(stage.crashBound, "the next one leads", successor);
-        took.push(performance.now() - since);
-        [current, next] = [next, current];
-      }
-      const median = took.toSorted((x, y) => x - y)[4];
-      expect(median, "the net under the push is about one TTL").toBeLessThan(stage.ttl / 4);
-    });
+  suite.groupByItself("waking", () => {
+    suite.test(
+      "P10 a resignation wakes the successor long before any lease could run out",
+      [],
+      async (stage) => {
+        const [a, b] = [await stage.candidate(), await stage.candidate()];
+        const took: number[] = [];
+        let [current, next] = [a, b];
+        let term = await current.lead(stage.crashBound);
+        for (let change = 0; change < 9; change++) {
+          const successor = next.campaign();
+          await pass(stage.ttl / 20);
+          const since = performance.now();
+          await term.resign();
+          term = await within(stage.crashBound, "the next one leads", successor);
+          took.push(performance.now() - since);
+          [current, next] = [next, current];
+        }
+        const median = took.toSorted((x, y) => x - y)[4];
+        expect(median, "the net under the push is about one TTL").toBeLessThan(stage.ttl / 4);
+      },
+    );
 
     suite.test("P11 4.D-34 a hand-over wakes one waiter, not all of them", ["faults"], async (stage) => {
       const leader = await stage.candidate();
@@ -52,7 +56,10 @@ export function waking(suite: Suite): void {
         term = successor;
       }
       // A waiter's own net may fall into the window by chance; a herd would be there every time.
-      expect(Math.min(...woken), `waiters that asked the store at each hand-over: ${woken.join(", ")}`).toBeLessThanOrEqual(3);
+      expect(
+        Math.min(...woken),
+        `waiters that asked the store at each hand-over: ${woken.join(", ")}`,
+      ).toBeLessThanOrEqual(3);
     });
   });
 }

@@ -22,7 +22,9 @@ export class Watchman {
     const { election, token } = term;
     const highest = this.#tokens.get(election) ?? 0n;
     if (token <= highest) {
-      this.findings.push(`${candidate} was elected with token ${token} after somebody was with token ${highest}`);
+      this.findings.push(
+        `${candidate} was elected with token ${token} after somebody was with token ${highest}`,
+      );
     }
     if (token > highest) this.#tokens.set(election, token);
     const terms = this.#terms.get(election) ?? [];
