@@ -44,7 +44,8 @@ export class Elect implements AsyncDisposable {
   constructor(words: readonly string[], { env, cwd }: ElectOptions) {
     this.#process = spawn(process.execPath, [...conditions, resolve(import.meta.dirname, program), ...words], {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, ELECT_URL: undefined, ...env },
+      // pnpm's way to start vitest lets packages find what they never asked for.
+      env: { ...process.env, NODE_PATH: undefined, ELECT_URL: undefined, ...env },
       ...(cwd === undefined ? {} : { cwd }),
     });
     this.#process.stdout?.on("data", (chunk) => this.#hear(() => (this.#out += String(chunk))));
@@ -66,6 +67,10 @@ export class Elect implements AsyncDisposable {
 
   get err(): string {
     return this.#err;
+  }
+
+  stopReading(): void {
+    this.#process.stdout?.destroy();
   }
 
   kill(signal: NodeJS.Signals): void {

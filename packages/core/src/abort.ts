@@ -17,14 +17,7 @@ export function onAbort(signal: AbortSignal | undefined, aborted: (reason: unkno
 
 /** Settles like `work`, but rejects with the signal's reason when that comes first. `work` goes on unheard. */
 export async function raceAbort<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
-  let unlisten = (): void => {};
-  const aborted = new Promise<never>((_, reject) => {
-    unlisten = onAbort(signal, reject);
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    unlisten();
-  }
+  const aborted = Promise.withResolvers<never>();
+  const unlisten = onAbort(signal, aborted.reject);
+  return Promise.race([work, aborted.promise]).finally(unlisten);
 }

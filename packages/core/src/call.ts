@@ -19,26 +19,24 @@ export async function bounded<T>(
   const limit = Math.max(1, timeoutMs);
   const controller = new AbortController();
   const { signal } = controller;
-  const overdue = Promise.withResolvers<never>();
-  overdue.promise.catch(() => {});
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
   const giveUp = (reason: unknown): void => {
     controller.abort(reason);
-    overdue.reject(reason);
+    reject(reason);
   };
   const timer = clock.timer(limit, () =>
     giveUp(new DOMException(`no answer within ${Math.round(limit)} ms`, "TimeoutError")),
   );
   const unlisten = onAbort(options.signal, giveUp);
-  try {
-    // With an aborted signal the work is not even begun.
-    if (signal.aborted) return await overdue.promise;
-    // An adapter that throws synchronously has rejected.
-    const answer = (async () => work({ signal, timeoutMs: limit }))();
-    answer.then(
-      (value) => void (signal.aborted && options.late?.(value)),
-      () => {},
+  // With an aborted signal the work is not even begun. An adapter that throws synchronously has rejected.
+  if (!signal.aborted)
+    (async () => work({ signal, timeoutMs: limit }))().then(
+      // Either late or returned, never both: whoever lets go of a late answer must be its only owner.
+      (value) => (signal.aborted ? options.late?.(value) : resolve(value)),
+      reject,
     );
-    return await Promise.race([answer, overdue.promise]);
+  try {
+    return await promise;
   } finally {
     timer.cancel();
     unlisten();

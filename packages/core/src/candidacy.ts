@@ -253,8 +253,7 @@ export class Candidacy implements Election, Claimant, TermHost {
         this.#campaign = null;
         return;
       case "closed":
-        // The state says it all; `#close` is waiting for it.
-        return;
+      // The state says it all; `#close` is waiting for it.
     }
   }
 
@@ -271,8 +270,9 @@ export class Candidacy implements Election, Claimant, TermHost {
   }
 
   async #close(): Promise<CloseReport> {
-    this.#closed.abort(this.#closedError());
-    this.tell({ kind: "close", reason: this.#closedError() });
+    const reason = this.#closedError();
+    this.#closed.abort(reason);
+    this.tell({ kind: "close", reason });
     await this.#within(this.#options.drainTimeout, this.#stopped());
     if (this.#state.phase === "draining") {
       // The term stays held, and proven, until its work ends; but the process need not stay for it.

@@ -24,6 +24,8 @@ import { regression, sawToken } from "./tokens.ts";
 export interface Footing {
   readonly session: Session;
   readonly lease: Lease;
+  /** Aborts when nothing more is to be heard of the session. */
+  readonly over: { readonly signal: AbortSignal };
 }
 
 export interface ClaimsHost {
@@ -304,7 +306,8 @@ export class Claims {
 
   #call<T>(footing: Footing, work: Parameters<typeof bounded<T>>[2]): Promise<T> {
     const { clock, ttl } = this.#host;
-    return bounded(clock, Math.min(ttl / 3, footing.lease.validUntil - clock.now()), work);
+    const limit = Math.min(ttl / 3, footing.lease.validUntil - clock.now());
+    return bounded(clock, limit, work, { signal: footing.over.signal });
   }
 
   #unwant(entry: Entry): void {

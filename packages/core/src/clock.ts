@@ -79,7 +79,7 @@ export class MachineClock implements Clock {
   }
 
   timer(ms: number, fire: () => void): Timer {
-    const handle = setTimeout(fire, Math.min(Math.max(0, ms), longestTimer));
+    const handle = setTimeout(fire, Math.min(ms, longestTimer));
     return { cancel: () => clearTimeout(handle), unref: () => void handle.unref() };
   }
 

@@ -1,5 +1,5 @@
 /**
- * What can be watched from outside through `node:diagnostics_channel`. Costs nothing while nobody subscribes.
+ * What can be watched from outside through `node:diagnostics_channel`. Costs next to nothing while nobody subscribes.
  * Subscribers must be fast; one that throws is reported by Node and does not reach us.
  *
  * | channel         | message                                                                 | when |
@@ -11,7 +11,7 @@
  * | `elect:listener`| `{ election, event, error }`                                            | a listener of yours threw |
  */
 
-import { channel, type Channel } from "node:diagnostics_channel";
+import { channel } from "node:diagnostics_channel";
 
 export interface SessionMessage {
   store: string;
@@ -55,14 +55,6 @@ export interface ListenerMessage {
   error: unknown;
 }
 
-const channels = {
-  session: channel("elect:session"),
-  proof: channel("elect:proof"),
-  term: channel("elect:term"),
-  trouble: channel("elect:trouble"),
-  listener: channel("elect:listener"),
-} satisfies Record<string, Channel>;
-
 interface Messages {
   session: SessionMessage;
   proof: ProofMessage;
@@ -73,5 +65,6 @@ interface Messages {
 
 /** `message` is a function so that nothing is built for nobody. */
 export function publish<Name extends keyof Messages>(name: Name, message: () => Messages[Name]): void {
-  if (channels[name].hasSubscribers) channels[name].publish(message());
+  const subscribers = channel(`elect:${name}`);
+  if (subscribers.hasSubscribers) subscribers.publish(message());
 }

@@ -22,9 +22,14 @@ import type { Adapter, Proof, Session, SessionEvents } from "./port.ts";
  */
 type End = "unneeded" | "expired" | "dead";
 
+/** However long the TTL: a proof is one round trip, and `close()` waits for one that is under way. */
+const longestProof = 5_000;
+
 interface Open {
   readonly session: Session;
   readonly lease: Lease;
+  /** Aborts the calls that are under way when their answers are of no use any more. */
+  readonly over: AbortController;
   /** False from a failed proof or a lost link until the next acknowledged proof. */
   certain: boolean;
   /** When to prove next. */
@@ -100,7 +105,9 @@ export class SharedSession {
     while (this.#elections.size > 0 && this.claims.size > 0) {
       const open = await this.#begin();
       if (open === null) continue;
-      this.claims.sessionOpened(open);
+      // The last election may have left while the answer was on its way.
+      if (this.#elections.size === 0) this.#over("unneeded");
+      else this.claims.sessionOpened(open);
       await this.#keep(open);
       await this.#finish(open);
     }
@@ -124,7 +131,8 @@ export class SharedSession {
           { signal: this.#giveUp.signal, late: (late) => late.abandon() },
         );
         const lease = new Lease(sentAt, session.ttlMs, session.proofLagMs);
-        opened = { session, lease, certain: true, end: null, proveAt: sentAt + this.#period(session) };
+        const proveAt = sentAt + this.#period(session);
+        opened = { session, lease, over: new AbortController(), certain: true, end: null, proveAt };
         this.#open = opened;
         this.#opened = true;
         this.#publish(session, "opened");
@@ -172,12 +180,14 @@ export class SharedSession {
   async #prove(open: Open): Promise<boolean> {
     const { session, lease } = open;
     const sentAt = this.#clock.now();
-    const limit = Math.min(Math.max(session.ttlMs / 6, 50), lease.validUntil - sentAt);
+    const limit = Math.min(Math.max(session.ttlMs / 6, 50), longestProof, lease.validUntil - sentAt);
     const held = new Map(this.claims.held);
     let outcome: Proof["kind"] | "unknown" = "unknown";
     let failure: unknown;
     try {
-      const proof = await bounded(this.#clock, limit, (call) => session.prove(held, call));
+      const proof = await bounded(this.#clock, limit, (call) => session.prove(held, call), {
+        signal: open.over.signal,
+      });
       outcome = proof.kind;
       if (open.end === null) this.#hear(open, proof, sentAt);
     } catch (error) {
@@ -240,16 +250,19 @@ export class SharedSession {
     if (open !== null && open.end === null) {
       open.end = end;
       // While work may still run (it was told to stop just now), the store's own lease keeps others out.
-      const stillHeld = end !== "dead" && this.claims.held.size > 0;
+      const stillHeld = end !== "dead" && this.claims.size > 0;
       this.#heldUntil = stillHeld ? this.#clock.now() + open.session.ttlMs : 0;
+      // Nobody wants these answers any more; a proof may still finish before the session is ended in the store.
+      if (end !== "unneeded") open.over.abort();
       this.#publish(open.session, "ended", detail);
       this.claims.sessionEnded(detail);
     }
     this.#sleep?.wake();
   }
 
-  async #finish({ session, end }: Open): Promise<void> {
+  async #finish({ session, end, over }: Open): Promise<void> {
     this.#open = null;
+    over.abort();
     if (end === "unneeded") {
       try {
         await bounded(this.#clock, Math.min(this.#ttl / 2, 2_000), (call) => session.end(call));

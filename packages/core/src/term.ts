@@ -100,11 +100,6 @@ export class HeldTerm implements Term {
     return this.resign();
   }
 
-  /** Why the term ended; null while it may be valid. */
-  get over(): LossReason | null {
-    return this.#over;
-  }
-
   /** Tells the work to stop. */
   stop(reason: LossReason, detail: string): void {
     if (!this.#stopping.signal.aborted) this.#stopping.abort(this.#error(reason, detail));

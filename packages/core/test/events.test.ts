@@ -11,7 +11,9 @@ beforeEach(() => {
   heard.length = 0;
   channel("elect:listener").subscribe(listen);
 });
-afterEach(() => void channel("elect:listener").unsubscribe(listen));
+afterEach(() => {
+  channel("elect:listener").unsubscribe(listen);
+});
 
 describe("events", () => {
   it("each term says elected once and lost once, in that order, with its states around them", async () => {

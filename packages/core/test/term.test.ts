@@ -124,7 +124,9 @@ describe("term.fence", () => {
   it("is generation and token, of fixed width", async () => {
     const on = stage();
     on.store.answers.claim = async () => [{ kind: "granted", token: 42n }];
-    expect((await elected(on, on.elect("a", { generation: 7 }))).fence).toBe("0000000007.0000000000000000042");
+    expect((await elected(on, on.elect("a", { generation: 7 }))).fence).toBe(
+      "0000000007.0000000000000000042",
+    );
     expect(fence(9_999_999_999, 2n ** 63n - 1n)).toBe("9999999999.9223372036854775807");
   });
 

@@ -32,6 +32,13 @@ export const capabilities: Capabilities = {
   maxTtlMs: 300_000,
   limits: [
     {
+      promise: 1,
+      sentence:
+        "A leader of etcd that was frozen for longer than the TTL may, when it thaws, revoke leases that were renewed at its " +
+        "successor (etcd #12528; seen on 3.5.16): a term then ends early, and until its holder hears of it, which is by push, " +
+        "the next one may have begun. Guarded writes are safe from it.",
+    },
+    {
       promise: 4,
       sentence:
         "Tokens are revisions of etcd: a cluster restored from a snapshot without --bump-revision and --mark-compacted " +

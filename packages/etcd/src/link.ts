@@ -45,6 +45,8 @@ export class Link {
   /** What is under way, to be cancelled with the link. */
   readonly #calls = new Set<GrpcCall>();
   readonly #sockets = new Sockets();
+  /** How many calls wait for their answer. Only then does the link keep the process alive. */
+  #waiting = 0;
   #failure: Error | null = null;
   #token: string | null = null;
   #loggingIn: Promise<void> | null = null;
@@ -131,7 +133,10 @@ export class Link {
   /** A stream that carries watches, for as long as the link lives. */
   async watch({ heard, ended }: WatchListener): Promise<(request: WatchRequest | null) => void> {
     const stream = await this.#once((options) => this.#driver.watchClient.watch(options), null);
-    stream.on("data", (answer) => this.#sockets.outside(() => heard(answer)));
+    stream.on("data", (answer) => {
+      if (this.#waiting === 0) this.#sockets.hold(false);
+      this.#sockets.outside(() => heard(answer));
+    });
     stream.on("error", (error) => this.#sockets.outside(() => ended(meaningOf(error, this.member))));
     stream.on("end", () =>
       this.#sockets.outside(() => ended(new Error(`etcd at ${this.member} ended the stream of watches`))),
@@ -156,12 +161,15 @@ export class Link {
   /** A call whose failure leaves its outcome open ends the link: nobody knows in what state it is. */
   async #once<T>(work: (options: CallOptions) => Promise<T>, call: Call | null): Promise<T> {
     if (this.#failure !== null) throw this.#failure;
+    if (++this.#waiting === 1) this.#sockets.hold(true);
     try {
       return await this.#withFreshToken(() => work({ interceptors: [this.#interceptor(call)] }), call);
     } catch (error) {
       const meaning = meaningOf(error, this.member);
       if (!(meaning instanceof RefusedError)) this.destroy(meaning);
       throw meaning;
+    } finally {
+      if (--this.#waiting === 0) this.#sockets.hold(false);
     }
   }
 

@@ -37,6 +37,11 @@ export class Sockets {
     this.#outside(work);
   }
 
+  /** Whether they keep the process alive. gRPC says yes as long as there is a stream, which a watch is for ever. */
+  hold(alive: boolean): void {
+    for (const socket of this.#open) alive ? socket.ref() : socket.unref();
+  }
+
   /** Resets all, now and as they come. */
   reset(): void {
     this.#over = true;

@@ -23,7 +23,7 @@ export const nonce = (): string => randomBytes(16).toString("hex");
 
 /** A call with a time limit, as core makes them. */
 export function call(timeoutMs = 5_000): Call {
-  return { signal: AbortSignal.timeout(timeoutMs), timeoutMs };
+  return { signal: AbortSignal.timeout(Math.ceil(timeoutMs)), timeoutMs };
 }
 
 /** A call that is given up by hand. */
@@ -98,7 +98,10 @@ export interface Store {
   kept(election: string): Promise<IKeyValue[]>;
 }
 
-export function store(hosts: string = `127.0.0.1:${target.port}`, operator: Partial<IOptions> = {}): Store {
+export function store(
+  hosts: string | string[] = `127.0.0.1:${target.port}`,
+  operator: Partial<IOptions> = {},
+): Store {
   const namespace = `elect-test-${randomBytes(6).toString("hex")}`;
   const etcd = new Etcd3({ hosts, ...operator });
   const adapter = (options: EtcdOptions = {}): EtcdAdapter => {

@@ -49,7 +49,7 @@ const droppedConnection: readonly Limit[] = [
 ];
 
 /** How long the two ways to die take, and what is not promised. */
-export function capabilitiesOf(takeover: Takeover): Capabilities {
+function capabilitiesOf(takeover: Takeover): Capabilities {
   const byConnection = takeover === "connection";
   return {
     reach: "network",

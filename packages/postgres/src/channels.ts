@@ -9,7 +9,19 @@ export function sessionChannel(id: string): string {
 
 /** Where those listen who look on. */
 export function changesChannel(schema: string): string {
-  return `elect_changes_${createHash("sha256").update(schema).digest("hex").slice(0, 16)}`;
+  return `elect_changes_${digest(schema).toString("hex").slice(0, 16)}`;
+}
+
+/**
+ * The key of the lock that onlookers share. Every notification makes the server wake all processes that listen to anything in
+ * the database, so changes are announced only while somebody looks on.
+ */
+export function onlookersKey(schema: string): bigint {
+  return digest(schema).readBigInt64BE(8);
+}
+
+function digest(schema: string): Buffer {
+  return createHash("sha256").update(`elect:${schema}`).digest();
 }
 
 /** What a session is told on its channel: the name of an election that is free… */

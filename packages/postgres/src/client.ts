@@ -55,8 +55,11 @@ interface Statement {
 
 export interface LinkEvents {
   notified?(channel: string, payload: string): void;
-  /** The connection ended, and not because we ended it. */
-  lost?(cause: unknown): void;
+  /**
+   * The connection is over and was not ended by {@link Link.end}. `who`: the other side or the network, or we ourselves,
+   * because a call's time was up; then this is said before the other side can know.
+   */
+  lost?(cause: unknown, who: "they" | "we"): void;
 }
 
 /** pg takes 0 for "as in pg.defaults", which are the application's; so we say the longest that a timer can be. */
@@ -98,8 +101,8 @@ export class Link {
     this.#client = client;
     this.#events = events;
     // Twice: the server's own last words, then "terminated unexpectedly". The first says more.
-    client.on("error", (error) => this.#lose(error));
-    client.on("end", () => this.#lose(new Error("the server closed the connection")));
+    client.on("error", (error) => this.#lose(error, "they"));
+    client.on("end", () => this.#lose(new Error("the server closed the connection"), "they"));
     // Nothing below a warning is sent to us. The one that matters: a cancelled wait for a standby is a commit that
     // may be lost in a fail-over, and no error.
     client.on("notice", ({ message }) => this.#warnings.push(message ?? "something"));
@@ -160,7 +163,7 @@ export class Link {
 
   /** Hangs up, without a word. */
   destroy(cause: unknown): void {
-    this.#over ??= { cause };
+    this.#lose(cause, "we");
     this.#client.connection.stream.destroy();
   }
 
@@ -196,10 +199,11 @@ export class Link {
     return name;
   }
 
-  #lose(cause: unknown): void {
+  #lose(cause: unknown, who: "they" | "we"): void {
     if (this.#over !== null) return;
-    this.destroy(cause);
-    this.#events.lost?.(cause);
+    this.#over = { cause };
+    this.#events.lost?.(cause, who);
+    if (who === "they") this.#client.connection.stream.destroy();
   }
 }
 

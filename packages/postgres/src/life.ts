@@ -4,6 +4,9 @@
  * The session is its row; the row names the key of an advisory lock that this connection holds. A connection that is lost frees
  * the lock and ends nothing: the next call connects again, takes a lock on a *new* key and writes that into the row,
  * unless the row was declared dead. A key is never used twice, so a lock that was seen free stays free.
+ *
+ * With `takeover: "connection"` the connection is the session: whoever notices first that it is gone may say so. Where we are
+ * the first, because a call's time was up and its connection had to be destroyed, we say so before the server can know.
  */
 
 import { randomBytes } from "node:crypto";
@@ -18,20 +21,25 @@ import { ensureTables } from "./schema.ts";
 import { connect, type Server } from "./server.ts";
 import type { Batched, Sql } from "./sql.ts";
 
-/** The store said that the session is dead, or no longer knows it. */
+/** The session is dead, and no later call can change that. */
 export class SessionOver extends Error {
-  constructor() {
-    super("the store has declared the session dead, or somebody deleted it");
+  constructor(reason = "the store has declared the session dead, or somebody deleted it") {
+    super(reason);
     this.name = "SessionOver";
   }
 }
+
+const connectionGone = 'its connection is gone, which ends it with takeover: "connection"';
 
 export interface LifeEvents {
   /** Something was said on the session's channel. */
   told(message: string): void;
   /** Whatever was said in between was not heard. */
   resumed(): void;
-  lost(cause: unknown): void;
+  /** The connection is gone and the session may go on. */
+  shaken(cause: unknown): void;
+  /** The connection is gone and the session with it. */
+  over(reason: string): void;
 }
 
 interface Connection {
@@ -111,6 +119,7 @@ export class Life {
   async #connection(call: Call): Promise<Connection> {
     if (this.#ended) throw new Error("The session is over.");
     if (this.#current?.link.open === true) return this.#current;
+    if (this.#settings.takeover === "connection") throw new SessionOver(connectionGone);
     this.#connecting ??= this.#resume(call).finally(() => (this.#connecting = null));
     return unlessAborted(this.#connecting, call.signal);
   }
@@ -131,8 +140,11 @@ export class Life {
     let entered: Connection | null = null;
     const { link, server } = await connect(settings, { kind: "life", ttlMs: this.#ttlMs }, call, {
       notified: (_, message) => this.#events.told(message),
-      lost: (cause) => {
-        if (entered !== null && this.#current === entered && !this.#ended) this.#events.lost(cause);
+      lost: (cause, who) => {
+        if (entered === null || this.#current !== entered || this.#ended) return;
+        if (settings.takeover === "connection") this.#events.over(connectionGone);
+        // Where it was our own call's time that was up, core knows.
+        else if (who === "they") this.#events.shaken(cause);
       },
     });
     try {

@@ -75,7 +75,8 @@ export class PostgresSession implements Session {
         else if (message.startsWith(wakePrefix)) events.hint(message.slice(wakePrefix.length));
       },
       resumed: () => events.hint(null),
-      lost: (cause) => events.doubt(cause),
+      shaken: (cause) => events.doubt(cause),
+      over: (reason) => events.ended(reason),
     });
     const ring = settings.takeover === "connection" ? new Ring(settings, sql, nonce, ttlMs) : null;
     try {

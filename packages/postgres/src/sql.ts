@@ -18,7 +18,7 @@
  * - Names are qualified, values are parameters, and all that is returned is text.
  */
 
-import { changesChannel, neighbourChanged, sessionChannel, wakePrefix } from "./channels.ts";
+import { changesChannel, neighbourChanged, onlookersKey, sessionChannel, wakePrefix } from "./channels.ts";
 import { quoted } from "./schema.ts";
 
 /** The bits of a token below the timeline. */
@@ -44,7 +44,7 @@ export function sqlFor(schema: string): Sql {
   const changes = changesChannel(schema);
 
   /** The own session, alive and on the connection that carries its life. */
-  const me = `id = $1 and life::text = current_setting('elect.life', true)`;
+  const me = `id = $1 and not dead and life::text = current_setting('elect.life', true)`;
 
   /** The timeline of the server that runs the statement: see server.ts. */
   const timeline = `current_setting('elect.timeline', true)::bigint`;
@@ -73,10 +73,14 @@ export function sqlFor(schema: string): Sql {
   const vacant = `session = null, nonce = null, token = null, ttl_ms = null, candidate = null, metadata = null`;
   const wakeUp = `pg_notify('${sessionChannel("")}' || n.session, '${wakePrefix}' || free.name)`;
 
-  /** Tells onlookers which elections changed; all of them, where the names are too long for a notification. */
+  /**
+   * Tells onlookers, if there are any, which elections changed; "all", where the names are too long for a notification.
+   * The lock is had, until the statement's end, only where no onlooker shares it; who comes later waits for it, and then looks.
+   */
   const tell = (names: string): string => `
     (select pg_notify('${changes}', case when octet_length(n.names) < 7900 then n.names else '' end)::text
-       from (select string_agg(name, E'\\n') as names from ${names}) n where n.names is not null)`;
+       from (select string_agg(name, E'\\n') as names from ${names}) n
+      where case when n.names is null then false else not pg_try_advisory_xact_lock(${onlookersKey(schema)}) end)`;
 
   const batched = (write: (only: (column: string, parameter: number) => string) => string): Batched => ({
     few: write((column, parameter) => ` and ${column} = any ($${parameter}::text[])`),

@@ -2,7 +2,7 @@
 
 import type { Call, Watch } from "@elect/core/adapter";
 
-import { changesChannel } from "./channels.ts";
+import { changesChannel, onlookersKey } from "./channels.ts";
 import { unlessAborted, type Link, type Row, type Value } from "./client.ts";
 import { refusalIn } from "./errors.ts";
 import type { Settings } from "./options.ts";
@@ -68,7 +68,9 @@ export class Lookout {
       },
     });
     try {
-      await link.query(`listen ${changesChannel(this.#settings.schema)}`, [], call.signal);
+      const { schema } = this.#settings;
+      await link.query(`listen ${changesChannel(schema)}`, [], call.signal);
+      await link.query(`select pg_advisory_lock_shared(${onlookersKey(schema)})`, [], call.signal);
       if (this.#closed) throw new Error("The backend is closed.");
     } catch (error) {
       link.destroy(error);

@@ -2,12 +2,10 @@
 
 import pg from "pg";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { RefusedError } from "@elect/core/adapter";
 import { PostgresAdapter } from "../src/adapter.ts";
 import { Link } from "../src/client.ts";
 import { settle } from "../src/options.ts";
 import { connect } from "../src/server.ts";
-import { postgres } from "../src/index.ts";
 import {
   bid,
   call,
@@ -162,7 +160,8 @@ describe("A5.2 the driver", () => {
   });
 
   test("pools and clients of the user: copied, and left alone", async () => {
-    const pool = new pg.Pool({ connectionString: server.url, max: 1 });
+    const { hostname: host, port, username: user, password } = new URL(server.url);
+    const pool = new pg.Pool({ host, port: Number(port), user, password, database: "postgres", max: 1 });
     const plain = await client(server.url);
     onTestFinished(() => pool.end());
     const at = await store();
@@ -265,6 +264,23 @@ describe("PG: liveness and loss", () => {
     b.session.abandon();
     await within("the waiter is woken", c.heard.next("hint x"), 1000);
     await ringIsClosed(at, 2);
+  });
+
+  test('PG-1 takeover "connection": a leader that has to give up its connection knows before the server does', async () => {
+    const at = await store();
+    const { proxy, url } = await at.through();
+    const { session, heard } = await at.open({ url, takeover: "connection" });
+    await grant(session, bid("x"));
+    proxy.silence("down");
+    const proof = session.prove(holding(), call(100));
+    await expect(proof).rejects.toThrow("timeout");
+    // In the same breath as the connection was given up.
+    expect(heard.all).toEqual([expect.stringContaining("ended its connection is gone")]);
+    expect(await session.prove(holding(), call())).toMatchObject({ kind: "dead" });
+
+    const reset = await at.open({ takeover: "connection" });
+    await at.terminate(reset.session);
+    await reset.heard.next("ended its connection is gone");
   });
 
   test('PG-1 takeover "connection" is the leader\'s own choice', async () => {
@@ -503,112 +519,6 @@ describe("PG: liveness and loss", () => {
     expect(await at.row("select deadlocks from pg_stat_database where datname = current_database()")).toEqual(
       { deadlocks },
     );
-  });
-});
-
-describe("tables", () => {
-  test("twenty processes that come first at the same moment", async () => {
-    const at = await store();
-    await Promise.all(Array.from({ length: 20 }, async () => at.open()));
-    expect(await at.rows("select from $schema.session")).toHaveLength(20);
-  });
-
-  test("a user who may not create them is told so; once they are there, the listed privileges are enough", async () => {
-    const at = await store();
-    const role = `role_${at.schema}`;
-    await at.rows(`create role ${role} login password 'secret'`);
-    onTestFinished(
-      async () =>
-        void (
-          await at.rows(`drop owned by ${role}`).catch(() => {}),
-          await at.rows(`drop role ${role}`).catch(() => {})
-        ),
-    );
-    const url = new URL(at.url);
-    [url.username, url.password] = [role, "secret"];
-    await expect(at.open({ url: url.href })).rejects.toMatchObject({ refusal: "permission" });
-    await (await at.open()).session.end(call());
-    await at.rows(`grant usage on schema $schema to ${role}`);
-    await at.rows(`grant select, insert, update, delete on all tables in schema $schema to ${role}`);
-    await at.rows(`grant usage, select on all sequences in schema $schema to ${role}`);
-    const { session, adapter } = await at.open({ url: url.href });
-    const request = bid("x");
-    await grant(session, request);
-    expect(await session.prove(holding(request), call())).toMatchObject({ kind: "alive", lost: [] });
-    expect(await adapter.read("x", call())).not.toBeNull();
-    await session.end(call());
-  });
-
-  test("tables of another version are left alone", async () => {
-    const at = await store();
-    await (await at.open()).session.end(call());
-    await at.rows("comment on table $schema.session is 'Elect 2'");
-    await expect(at.open()).rejects.toMatchObject({ refusal: "format" });
-  });
-
-  test("tokens of two elections that change hands in all ways rise", async () => {
-    const at = await store();
-    const processes = [await at.open(), await at.open()];
-    let last = 0n;
-    for (let round = 0; round < 20; round++) {
-      const { session } = processes[round % 2] ?? (await at.open());
-      const request = bid("x");
-      const token = await grant(session, request);
-      expect(token).toBeGreaterThan(last);
-      expect(token).toBeLessThan(2n ** 63n);
-      last = token;
-      await session.release([request], call());
-    }
-  });
-});
-
-describe("options", () => {
-  const secret = "h%40rd-to-guess";
-  test.each([
-    ["an unknown parameter", `postgres://u:${secret}@h/d?ttl=5`, "ttl"],
-    ["several hosts", `postgres://u:${secret}@h1,h2/d`, "url"],
-    ["several hosts with ports", `postgres://u:${secret}@h1:1,h2:2/d`, "url"],
-    ["another store", `mysql://u:${secret}@h/d`, "url"],
-    ["a schema that PostgreSQL would cut", `postgres://u:${secret}@h/d?schema=${"s".repeat(64)}`, "schema"],
-    ["an unknown way to take over", `postgres://u:${secret}@h/d?takeover=force`, "takeover"],
-  ])("%s is refused, without a word about the password", (_, url, option) => {
-    let refused: unknown;
-    try {
-      postgres(url);
-    } catch (error) {
-      refused = error;
-    }
-    expect(refused).toMatchObject({ code: "ELECT_INVALID_OPTION", option });
-    expect(String(refused)).not.toContain("rd-to-guess");
-  });
-
-  test.each([
-    [`postgres://u:${secret}@db.example:6000/app`, "postgres://db.example:6000/app"],
-    [`postgresql://u:${secret}@[::1]/app?schema=of%20mine`, "postgres://[::1]:5432/app?schema=of%20mine"],
-    [
-      `postgres:///app?host=/run/postgresql&user=u&password=${secret}`,
-      "postgres:///app?host=/run/postgresql",
-    ],
-  ])("the address of %s", (url, address) => {
-    expect(postgres(url).address).toBe(address);
-  });
-
-  test("a wrong password is refused, and not repeated in the message", async () => {
-    const at = await store();
-    const url = new URL(at.url);
-    url.password = "wrong-password";
-    const failure: unknown = await at.open({ url: url.href }).catch((error: unknown) => error);
-    expect(failure).toBeInstanceOf(RefusedError);
-    expect(failure).toMatchObject({ refusal: "credentials" });
-    expect(String(failure)).not.toContain("wrong-password");
-  });
-
-  test("a server that is not there is an unknown outcome, to be tried again", async () => {
-    const adapter = new PostgresAdapter("postgres://u:p@127.0.0.1:1/postgres");
-    const failure: unknown = await adapter
-      .open({ ttlMs: 1500, nonce: nonce(), events: new Heard() }, call())
-      .catch((error: unknown) => error);
-    expect(failure).not.toBeInstanceOf(RefusedError);
   });
 });
 

@@ -196,11 +196,15 @@ describe("S3 a claim is not a proof", () => {
 
   test("a session that is being declared dead right now is granted nothing", async () => {
     const at = await store();
-    const { session, adapter } = await at.open();
+    const [{ session, adapter }, other] = [await at.open(), await at.open()];
+    const [request, first] = [bid("x"), bid("x")];
+    await grant(other.session, first);
+    await claim(session, request);
+    await other.session.release([first], call());
     const burying = await client(server.url);
     await burying.query("begin");
-    await burying.query(`update "${at.schema}".session set dead = true`);
-    const claiming = claim(session, bid("x"));
+    await burying.query(`update "${at.schema}".session set dead = true where id = $1`, [session.id]);
+    const claiming = claim(session, request);
     claiming.catch(() => {});
     await untilBlocked(at, "the claim");
     await burying.query("commit");
@@ -499,6 +503,20 @@ describe("what the server's clock cannot judge", () => {
     await grant(b.session, { ...request, unchanged: after });
     expect(await a.session.prove(holding(), call())).toMatchObject({ kind: "dead" });
   });
+});
+
+test("a session of another timeline is declared dead by nobody's clock but the challenger's", async () => {
+  const at = await store();
+  const { session } = await at.open();
+  await at.terminate(session);
+  session.abandon();
+  await at.rows("update $schema.session set timeline = 9, lease = lease - interval '1 hour'");
+  await at.rows("select set_config('elect.timeline', '1', false)");
+  const bury = async (version: string): Promise<object[]> => at.rows(at.sql.bury, [session.id, version, []]);
+  expect(await bury("")).toMatchObject([{ buried: "0" }]);
+  await at.open();
+  expect(await at.dead(session)).toBe(false);
+  expect(await bury("9:0")).toMatchObject([{ buried: "1" }]);
 });
 
 describe("promise 8: a lost connection is not a lost session", () => {

@@ -128,6 +128,8 @@ export class Link {
         await driver.connect();
         // The driver goes on after a refused SELECT, in a database that is not ours.
         if (last !== null) throw last;
+        // What keeps the process alive is for core's timers to say, not for our sockets.
+        driver.stream?.unref();
         const [server] = await Promise.all([
           this.#use.inspect ? inspect(driver) : null,
           this.#use.prepare?.(driver),

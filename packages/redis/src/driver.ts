@@ -12,7 +12,7 @@ import { factsFrom, type ServerFacts } from "./server.ts";
 /** The members of an `ioredis` client that are used. */
 export interface Driver {
   readonly status: string;
-  readonly stream: { destroy(): unknown } | undefined;
+  readonly stream: { destroy(): unknown; unref(): unknown } | undefined;
   call(command: string, args: (string | number)[]): Promise<unknown>;
   subscribe(...channels: string[]): Promise<unknown>;
   unsubscribe(...channels: string[]): Promise<unknown>;

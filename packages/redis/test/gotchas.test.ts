@@ -3,6 +3,7 @@
  * the harm is shown first.
  */
 
+import { spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { InvalidOptionError, RefusedError } from "@elect/core/adapter";
 import { Redis } from "ioredis";
@@ -245,16 +246,25 @@ describe("ioredis", () => {
     expect(quit).toBe(false);
   });
 
-  test("A5.1 a destroyed socket: disconnect() alone says goodbye and waits; we leave at once", async () => {
-    const proxy = await proxyTo(server.port);
-    const a = await candidate(through(proxy.port));
-    proxy.silence();
-    const sockets = () => process.getActiveResourcesInfo().filter((kind) => kind === "TCPSocketWrap").length;
-    const before = sockets();
-    await expect(a.session.prove(new Map(), call(50))).rejects.toThrow(/timeout/i);
-    await pass(20);
-    // The proxy lives in this process: of each connection through it, two ends are ours and one is destroyed.
-    expect(sockets()).toBeLessThan(before);
+  test("P12 sockets keep no process alive: one that forgot to resign exits after close()", async () => {
+    const program = `
+      const { createElection } = await import("@elect/core");
+      const { redis } = await import(${JSON.stringify(import.meta.resolve("../src/index.ts"))});
+      const backend = redis(process.argv[1]);
+      const election = createElection({ backend, name: "x", ttl: ${maxTtl}, drainTimeout: 50 });
+      await election.campaign();
+      await backend.close();
+    `;
+    const args = ["--conditions=@elect/source", "--input-type=module", "-e", program, url];
+    const child = spawn(process.execPath, args, {
+      cwd: import.meta.dirname,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    let errors = "";
+    child.stderr.on("data", (text) => (errors += String(text)));
+    const code = await new Promise((resolve) => child.once("exit", resolve));
+    expect([code, errors]).toEqual([0, ""]);
   });
 
   test("A5.1 bring your own: the user's client is copied, prefix and all, and otherwise left alone", async () => {

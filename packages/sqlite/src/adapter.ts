@@ -78,7 +78,7 @@ const stoppedLeader: Limit = {
 
 const shared = { reach: "host", crash, order: "none", maxTtlMs: day } as const;
 
-export const capabilities: Readonly<Record<Mode, Capabilities>> = {
+const capabilities: Readonly<Record<Mode, Capabilities>> = {
   lock: { ...shared, stopped: null, limits: [stoppedLeader, stoppedInCommit, herd] },
   lease: { ...shared, stopped: { ttls: 1, plusMs: 60 }, limits: [stoppedInCommit, herd] },
 };
@@ -118,10 +118,10 @@ export class SqliteAdapter implements Adapter {
     return this.#explain(async () => {
       const { store, habitat } = await this.#prepare(call);
       habitat.directory.makeSessions();
-      await whenFree(store.path, call, () => sweep(store, habitat));
-      const life = await whenFree(store.path, call, () => OwnLife.begin(habitat, id, ttlMs));
+      sweep(store, habitat);
+      const life = await whenFree(call, () => OwnLife.begin(habitat, id, ttlMs));
       try {
-        await whenFree(store.path, call, () => this.#enter(store, habitat, id, ttlMs));
+        await whenFree(call, () => this.#enter(store, habitat, id, ttlMs));
       } catch (error) {
         life.end();
         throw error;
@@ -131,7 +131,7 @@ export class SqliteAdapter implements Adapter {
       return new SqliteSession({
         id,
         ttlMs,
-        address: this.address,
+        directory: this.#settings.directory,
         store,
         life,
         neighbours,
@@ -145,7 +145,7 @@ export class SqliteAdapter implements Adapter {
     const id = sessionIn(ticket);
     return this.#explain(async () => {
       const { store, habitat } = await this.#prepare(call);
-      await whenFree(store.path, call, () => store.write((sql) => sql.endSession.run(id)));
+      await whenFree(call, () => store.write((sql) => sql.endSession.run(id)));
       // Those who wait look at its file; its owner, if there still is one, deletes it.
       advanceMark(habitat.directory.session(id));
     });
@@ -183,7 +183,7 @@ export class SqliteAdapter implements Adapter {
   /** The database, opened or made; opened anew when somebody has replaced it. */
   async #prepare(call: Call): Promise<Ready> {
     const driver = await loadDriver(this.address);
-    return whenFree(this.#settings.directory, call, () => {
+    return whenFree(call, () => {
       if (this.#ready !== null && !this.#ready.store.isReplaced()) return this.#ready;
       this.#ready?.store.close();
       this.#ready = null;
@@ -219,7 +219,7 @@ export class SqliteAdapter implements Adapter {
         known.set(id, alive);
         return alive;
       };
-      return whenFree(store.path, call, () => work(store, isAlive));
+      return whenFree(call, () => work(store, isAlive));
     });
   }
 
@@ -227,7 +227,7 @@ export class SqliteAdapter implements Adapter {
     try {
       return await work();
     } catch (error) {
-      throw explained(error, this.address);
+      throw explained(error, this.#settings.directory);
     }
   }
 

@@ -1,33 +1,28 @@
 /**
- * Waiting for one's turn, without sleeping in the event loop and without a timer.
+ * Waiting for one's turn, without sleeping in the event loop (as SQLite's own busy handler does).
  *
  * A transaction of ours begins and ends within one turn of the event loop and holds its lock for as long as the disk
- * takes to make it durable: about a millisecond. So whoever finds the database busy looks again after a round trip
- * through the thread pool, then after two, three, …: about 50 ms in all. Who is still busy then may be stopped in
- * the middle of a commit, and it is for core to wait longer.
+ * takes to make it durable: about a millisecond. So whoever finds the database busy looks again after one, two, four …
+ * milliseconds, until the call's time is up: then somebody was probably stopped in the middle of a commit.
  */
 
-import { stat } from "node:fs/promises";
 import type { Call } from "@elect/core/adapter";
 import { isBusy } from "./errors.ts";
+import { pause } from "./host-clock.ts";
 
-const patience = 40;
+const longestPauseMs = 10;
 
-/** Runs `attempt`, which begins and ends a transaction, until it is not refused for being busy, or was too often. */
-export async function whenFree<T>(
-  path: string,
-  call: Call,
-  attempt: () => T,
-  limit: number = patience,
-): Promise<T> {
-  for (let attempts = 1; ; attempts++) {
+/** Runs `attempt`, which begins and ends a transaction, until it is not refused for being busy. */
+export async function whenFree<T>(call: Call, attempt: () => T, patienceMs: number = Infinity): Promise<T> {
+  const limit = Math.min(patienceMs, call.timeoutMs);
+  for (let pauseMs = 1, waited = 0; ; waited += pauseMs, pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
     call.signal.throwIfAborted();
     try {
       return attempt();
     } catch (error) {
-      if (!isBusy(error) || attempts === limit) throw error;
+      if (!isBusy(error) || waited >= limit) throw error;
     }
-    for (let trips = 0; trips < attempts; trips++) await roundTrip(path);
+    await pause(pauseMs);
   }
 }
 
@@ -46,9 +41,4 @@ export function atOnce<T>(attempt: () => T): T {
       if (!isBusy(error) || attempts === turns) throw error;
     }
   }
-}
-
-/** Asks the file system something that costs little: tens of microseconds during which others get the processor. */
-async function roundTrip(path: string): Promise<void> {
-  await stat(path).catch(() => {});
 }

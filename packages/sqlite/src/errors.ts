@@ -1,5 +1,7 @@
 /** What SQLite and the file system say, in words that help. */
 
+import { accessSync, constants } from "node:fs";
+import { join } from "node:path";
 import { ElectError, RefusedError } from "@elect/core/adapter";
 
 /** Result codes of SQLite (https://sqlite.org/rescode.html); the upper bits of an error code refine them. */
@@ -44,19 +46,34 @@ export class Replaced extends SessionOver {
   }
 }
 
+/** Somebody kept the database locked for longer than a call may take. */
+export class Busy extends Error {
+  readonly errcode: number = resultCodes.busy;
+
+  constructor(address: string, cause: unknown) {
+    super(`${address}: another process keeps the database locked; is it stopped in the middle of a commit?`, {
+      cause,
+    });
+    this.name = "Busy";
+  }
+}
+
 /** An error of SQLite or of the file system as one that says what to do; any other as it is. */
-export function explained(error: unknown, address: string): Error {
-  if (error instanceof ElectError) return error;
-  const refuse = (refusal: string, sentence: string): RefusedError =>
+export function explained(error: unknown, directory: string): Error {
+  if (error instanceof ElectError || error instanceof Busy) return error;
+  const address = `sqlite:${directory}`;
+  const refuse: Refuse = (refusal, sentence) =>
     new RefusedError(refusal, `${address}: ${sentence}`, { cause: error });
   switch (resultCode(error)) {
+    case resultCodes.busy:
+      return new Busy(address, error);
+    case resultCodes.cannotOpen:
+      if (isPermitted(directory))
+        return new Error(`${address}: its files cannot be opened`, { cause: error });
+      return refuse("permission", permission);
     case resultCodes.perm:
     case resultCodes.readonly:
-    case resultCodes.cannotOpen:
-      return refuse(
-        "permission",
-        "no permission to read and write the directory and its files. Every user that shares it needs both.",
-      );
+      return refuse("permission", permission);
     case resultCodes.corrupt:
     case resultCodes.notADatabase:
       return refuse(
@@ -71,17 +88,27 @@ export function explained(error: unknown, address: string): Error {
   }
 }
 
-function explainedFileError(
-  error: unknown,
-  refuse: (refusal: string, sentence: string) => RefusedError,
-): RefusedError | null {
+type Refuse = (refusal: string, sentence: string) => RefusedError;
+
+const permission =
+  "no permission to read and write the directory and its files. Every user that shares it needs both.";
+
+/** SQLite says "cannot open" for many reasons, too many open files among them: those pass. */
+function isPermitted(directory: string): boolean {
+  try {
+    accessSync(directory, constants.R_OK | constants.W_OK | constants.X_OK);
+    accessSync(join(directory, "elect.db"), constants.R_OK | constants.W_OK);
+    return true;
+  } catch (error) {
+    return systemCode(error) === "ENOENT";
+  }
+}
+
+function explainedFileError(error: unknown, refuse: Refuse): RefusedError | null {
   switch (systemCode(error)) {
     case "EACCES":
     case "EPERM":
-      return refuse(
-        "permission",
-        "no permission to use the directory. Every user that shares it must be able to write to it.",
-      );
+      return refuse("permission", permission);
     case "EROFS":
       return refuse(
         "permission",

@@ -43,7 +43,7 @@ export async function guardedTransaction<D extends GuardedDatabase, T>(
 ): Promise<T> {
   const { path, address } = adapterOf(backend).database;
   const signal = options.signal ?? new AbortController().signal;
-  return whenFree(path, { signal, timeoutMs: Infinity }, () => {
+  return whenFree({ signal, timeoutMs: 5_000 }, () => {
     term.assertValid();
     attach(database, path, term, address);
     try {

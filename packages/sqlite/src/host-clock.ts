@@ -27,6 +27,16 @@ export const hostClock: HostClock = {
   now: () => Number(process.hrtime.bigint() / 1_000_000n),
 };
 
+/**
+ * Lets others go first. An adapter has no timers, so that core can be run in simulated time; this one takes the place of the
+ * sleep in SQLite's busy handler, lasts milliseconds, and decides nothing. Without it, processes that wait for a lock
+ * have to ask for it again and again, and take the processor from the one that holds it.
+ */
+export function pause(ms: number): Promise<void> {
+  // oxlint-disable-next-line no-restricted-globals
+  return new Promise((resolve) => void setTimeout(resolve, ms));
+}
+
 function bootId(): string {
   return attempt(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim());
 }

@@ -103,7 +103,12 @@ export class OtherLife {
   constructor({ driver, directory, clock }: Habitat, id: string) {
     this.#path = directory.session(id);
     this.#lock = LockProbe.open(driver, this.#path);
-    this.#lease = clock === null ? null : LeaseProbe.open(driver, directory.lease(id), clock);
+    try {
+      this.#lease = clock === null ? null : LeaseProbe.open(driver, directory.lease(id), clock);
+    } catch (error) {
+      this.#lock?.close();
+      throw error;
+    }
   }
 
   /** Microseconds, and in nobody's way. */

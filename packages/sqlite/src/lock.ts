@@ -12,6 +12,9 @@ import type { Database, Driver } from "./client.ts";
 import { identityOf, isSame, type Identity } from "./directory.ts";
 import { isBusy, isDamaged, isUnopenable } from "./errors.ts";
 
+/** A sweeper can be in the way once; more than that is not a sweeper. */
+const takeAttempts = 10;
+
 /** The locks of this thread: nobody may be left who knows of one, and still the garbage collector must not close it. */
 const kept = new Set<OwnLock>();
 
@@ -32,7 +35,7 @@ export class OwnLock {
 
   /** Makes the file and locks it. Throws "busy" while a sweeper looks whether it is an orphan. */
   static take(driver: Driver, path: string): OwnLock {
-    for (;;) {
+    for (let attempts = 1; attempts <= takeAttempts; attempts++) {
       const database = driver.open(path, "write");
       try {
         // In memory: SQLite would open a journal beside the file even for a transaction that writes nothing.
@@ -46,6 +49,7 @@ export class OwnLock {
       }
       database.close();
     }
+    throw new Error(`${path} could not be locked: something deletes or replaces it again and again`);
   }
 
   /** Why the lock protects us no more; `null` while it does. */

@@ -74,7 +74,7 @@ export class Neighbours {
     const news: string[] = [];
     for (const [id, neighbour] of this.#known) {
       if (!isNews(neighbour)) continue;
-      news.push(...neighbour.awaited);
+      for (const election of neighbour.awaited) news.push(election);
       this.#leave(id);
     }
     return news;

@@ -23,15 +23,15 @@ import type { Store } from "./store.ts";
 const pollMs = 25;
 
 /**
- * How often a claim tries a busy database. When a leader dies, all who wait come at once and one of them wins: the others
- * had better leave it the processor, and look again with the next poll.
+ * How long a claim waits for a busy database. When a leader dies, all who wait come at once, and the others see who
+ * has won as soon as one has; whoever comes too early for that looks again with the next poll.
  */
-const claimAttempts = 4;
+const claimPatienceMs = 5;
 
 export interface SessionParts {
   readonly id: string;
   readonly ttlMs: number;
-  readonly address: string;
+  readonly directory: string;
   readonly store: Store;
   readonly life: OwnLife;
   readonly neighbours: Neighbours;
@@ -47,7 +47,7 @@ export class SqliteSession implements Session {
   readonly ticket: string;
   readonly poll: Poll;
   readonly warnings: readonly string[];
-  readonly #address: string;
+  readonly #directory: string;
   readonly #store: Store;
   readonly #life: OwnLife;
   readonly #neighbours: Neighbours;
@@ -63,7 +63,7 @@ export class SqliteSession implements Session {
     this.store = parts.store.id;
     this.ticket = JSON.stringify({ version: 1, session: parts.id });
     this.warnings = parts.warnings;
-    this.#address = parts.address;
+    this.#directory = parts.directory;
     this.#store = parts.store;
     this.#life = parts.life;
     this.#neighbours = parts.neighbours;
@@ -86,7 +86,7 @@ export class SqliteSession implements Session {
       if (lost === null) return { kind: "dead", reason: "its row was deleted from the database" };
       return { kind: "alive", ttlMs: this.ttlMs, covers: "all", lost };
     } catch (error) {
-      throw explained(error, this.#address);
+      throw explained(error, this.#directory);
     }
   }
 
@@ -103,7 +103,7 @@ export class SqliteSession implements Session {
           this.#assertAlive();
           return this.#transaction(look) ?? this.#transaction(take);
         },
-        claimAttempts,
+        claimPatienceMs,
       );
     } catch (error) {
       if (!isBusy(error)) throw error;
@@ -186,12 +186,12 @@ export class SqliteSession implements Session {
     }
   }
 
-  async #whenFree<T>(call: Call, attempt: () => T, attempts?: number): Promise<T> {
+  async #whenFree<T>(call: Call, attempt: () => T, patienceMs?: number): Promise<T> {
     try {
-      return await whenFree(this.#store.path, call, attempt, attempts);
+      return await whenFree(call, attempt, patienceMs);
     } catch (error) {
       if (error instanceof SessionOver) this.#events.ended(error.message);
-      throw explained(error, this.#address);
+      throw explained(error, this.#directory);
     }
   }
 

@@ -6,10 +6,20 @@
 
 import { text } from "./client.ts";
 import { identityOf } from "./directory.ts";
+import { isBusy } from "./errors.ts";
 import { OtherLife, type Habitat } from "./life.ts";
 import type { Store } from "./store.ts";
 
+/** As far as it gets: if others are busy, the next one to open a session sweeps the rest. */
 export function sweep(store: Store, habitat: Habitat): void {
+  try {
+    sweepAll(store, habitat);
+  } catch (error) {
+    if (!isBusy(error)) throw error;
+  }
+}
+
+function sweepAll(store: Store, habitat: Habitat): void {
   const rows = new Set(store.read((sql) => sql.sessions.all().map((row) => text(row, "id"))));
   for (const id of rows) {
     withDead(habitat, id, () => {

@@ -6,6 +6,9 @@ import { afterAll } from "vitest";
 import { sqlite } from "../src/index.ts";
 import { peek } from "./rig.ts";
 
+const leftovers =
+  "select name from election where name = ?1 union all select candidate from waiting where election = ?1";
+
 for (const mode of ["lock", "lease"] as const) {
   const directory = mkdtempSync(join(tmpdir(), "elect-contract-"));
   const url = `sqlite:${directory}?mode=${mode}`;
@@ -23,11 +26,7 @@ for (const mode of ["lock", "lease"] as const) {
       removeLeader: async (name) => void run("delete from election where name = ?", name),
       endSession: async (name) =>
         void run("delete from session where id = (select session from election where name = ?)", name),
-      leftovers: async (name) =>
-        [
-          ...run("select name from election where name = ?", name),
-          ...run("select candidate as name from waiting where election = ?", name),
-        ].map((row) => String(row["name"])),
+      leftovers: async (name) => run(leftovers, name).map((row) => String(row["name"])),
     },
     capabilities: {
       reach: "host",

@@ -227,7 +227,7 @@ test("SQ-6 who waits for a busy database does not sleep in the event loop", asyn
     if (turning) setImmediate(turn);
   };
   turn();
-  await expect(session.release([bid], call())).rejects.toThrow(/locked/);
+  await expect(session.release([bid], call(50))).rejects.toThrow(/locked/);
   turning = false;
   expect(turns).toBeGreaterThan(100);
   // The control: SQLite's own busy handler stops everything else.

@@ -348,7 +348,7 @@ describe("a busy database", () => {
       patience: null,
     });
     expect(await prove(session, bid)).toMatchObject({ kind: "alive", lost: [] });
-    await expect(session.release([bid], call())).rejects.toThrow(/locked/);
+    await expect(session.release([bid], call(50))).rejects.toThrow(/locked/);
     blocker.go();
     const released = session.release([bid], call());
     await blocker.ask({ kind: "commit" });

@@ -40,7 +40,7 @@ export interface Heard {
   readonly ended: string[];
 }
 
-export function listen(): { events: SessionEvents; heard: Heard } {
+function listen(): { events: SessionEvents; heard: Heard } {
   const heard: Heard = { hints: [], lost: [], ended: [] };
   return {
     heard,

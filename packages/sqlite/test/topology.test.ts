@@ -1,6 +1,6 @@
 /** Hazards that need other file systems, users, namespaces or versions of Node: each says what it lacks where it cannot run. */
 
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync, type SpawnSyncReturns } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { stripTypeScriptTypes } from "node:module";
 import { delimiter, join } from "node:path";
@@ -94,7 +94,7 @@ describe("SQ-8 errors that need a place for them", () => {
     const adapter = adapterOn({ directory });
     await (await openSession(adapter)).end(call());
     await adapter.close();
-    execFileSync("mount", ["-o", "remount,ro", directory]);
+    run("mount", ["-o", "remount,ro", directory]);
     await expect(openSession(adapterOn({ directory }))).rejects.toMatchObject({
       code: "ELECT_REFUSED",
       refusal: "permission",
@@ -254,9 +254,9 @@ function mounted(context: TestContext, options: (base: string) => readonly strin
   const base = temporaryDirectory();
   const directory = join(base, "mounted");
   mkdirSync(directory);
-  const { status, stderr } = spawnSync("mount", [...options(base), directory], { encoding: "utf8" });
+  const { status, stderr } = run("mount", [...options(base), directory]);
   if (status !== 0) context.skip(`this process may not mount: ${stderr}`);
-  onTestFinished(() => void spawnSync("umount", ["-l", directory]));
+  onTestFinished(() => void run("umount", ["-l", directory]));
   return directory;
 }
 
@@ -264,9 +264,13 @@ function mounted(context: TestContext, options: (base: string) => readonly strin
 function namespace(context: TestContext, ...flags: string[]): string[] {
   const wrapper = ["unshare", ...flags];
   const [program = "", ...rest] = wrapper;
-  const { status, stderr, error } = spawnSync(program, [...rest, "true"], { encoding: "utf8" });
+  const { status, stderr, error } = run(program, [...rest, "true"]);
   if (status !== 0) context.skip(`this process may not make namespaces: ${stderr || String(error)}`);
   return wrapper;
+}
+
+function run(program: string, parameters: readonly string[]): SpawnSyncReturns<string> {
+  return spawnSync(program, parameters, { encoding: "utf8" });
 }
 
 function fill(path: string): void {

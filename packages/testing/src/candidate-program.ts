@@ -68,8 +68,8 @@ class Candidate {
         return this.#stall(order.ms);
       case "resign":
         return this.#endWork();
-      case "strobe-wall-clock":
-        return strobeWallClock(order.ms);
+      case "jump-wall-clock":
+        return jumpWallClock(order.byMs, order.everyMs);
       case "close":
         return void this.#close();
       case "exit":
@@ -131,12 +131,15 @@ function say(report: Report): void {
   if (process.connected) process.send?.(report);
 }
 
-/** Makes the time of day jump forth and back every 10 ms. No decision may depend on it (hazard G-15). */
-function strobeWallClock(ms: number): void {
-  const real = Date.now.bind(Date);
-  let sign = 1;
-  Date.now = () => real() + sign * ms;
-  setInterval(() => (sign = -sign), 10).unref();
+const wallClock = Date.now.bind(Date);
+let jumps: NodeJS.Timeout | undefined;
+
+/** Makes the time of day jump forth and back. No decision may depend on it (hazard G-15). `everyMs` 0 ends it. */
+function jumpWallClock(byMs: number, everyMs: number): void {
+  clearInterval(jumps);
+  let offset = 0;
+  Date.now = () => wallClock() + offset;
+  if (everyMs > 0) jumps = setInterval(() => (offset = offset === byMs ? -byMs : byMs), everyMs).unref();
 }
 
 async function connectTo(options: CandidateOptions): Promise<Backend> {

@@ -29,7 +29,7 @@ export type Order =
   | { readonly do: "close" }
   | { readonly do: "exit" }
   | { readonly do: "throw" }
-  | { readonly do: "strobe-wall-clock"; readonly ms: number };
+  | { readonly do: "jump-wall-clock"; readonly byMs: number; readonly everyMs: number };
 
 export type Report =
   | { readonly said: "ready" }

@@ -10,11 +10,10 @@ import type { CandidateOptions, Order, Report } from "./candidate-protocol.ts";
 import { readHistory, type HistoryRecord } from "./history.ts";
 import { hostNow, within } from "./wait.ts";
 
-/** `.ts` when run from source (Node strips the types), `.js` in the published package. */
-const program = new URL(
-  `./candidate-program${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`,
-  import.meta.url,
-);
+/** From source Node strips the types; the published package has the other. */
+const program = import.meta.url.endsWith(".ts")
+  ? new URL("./candidate-program.ts", import.meta.url)
+  : new URL("./candidate-program.js", import.meta.url);
 
 export type StartOptions = Omit<CandidateOptions, "log"> & {
   /** Where the candidate's history goes. @default a new directory below the system's one for temporary files */
@@ -151,7 +150,8 @@ export class ChildCandidate implements AsyncDisposable {
     const closed = this.#said("closed");
     this.order({ do: "close" });
     const report = await Promise.race([closed, this.exited]);
-    if (typeof report !== "object") throw new Error(`${this.id} ended (${report}) before it was closed: ${this.stderr}`);
+    if (typeof report !== "object")
+      throw new Error(`${this.id} ended (${report}) before it was closed: ${this.stderr}`);
     await this.exited;
     return report.remains;
   }

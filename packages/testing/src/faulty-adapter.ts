@@ -21,30 +21,50 @@ import type { FaultyLink } from "./faulty-link.ts";
 /** By election: what takes the leader's record, or its session, away. */
 export type HeldRecords = Map<string, { readonly claim: Claim; remove(): void; endSession(): Promise<void> }>;
 
+/** The tokens of a store that can lose its memory of them. */
+export class ForgetfulTokens {
+  #highest = 0n;
+  #forgotten = 0n;
+
+  forget(): void {
+    this.#forgotten = this.#highest;
+  }
+
+  minted(token: bigint): bigint {
+    if (token > this.#highest) this.#highest = token;
+    return token - this.#forgotten;
+  }
+}
+
+/** What all backends of one store have in common. */
+interface Store {
+  readonly name: string;
+  readonly records: HeldRecords;
+  readonly tokens: ForgetfulTokens;
+}
+
 export class FaultyAdapter implements Adapter {
   readonly kind: string;
   readonly address: string;
   readonly capabilities: Capabilities;
   readonly #inner: Adapter;
-  readonly #store: string;
   readonly #link: FaultyLink;
-  readonly #records: HeldRecords;
+  readonly #store: Store;
 
-  constructor(inner: Adapter, store: string, link: FaultyLink, records: HeldRecords) {
+  constructor(inner: Adapter, link: FaultyLink, store: Store) {
     this.kind = inner.kind;
     this.address = inner.address;
     this.capabilities = inner.capabilities;
     this.#inner = inner;
-    this.#store = store;
     this.#link = link;
-    this.#records = records;
+    this.#store = store;
   }
 
   open(request: OpenRequest, call: Call): Promise<Session> {
     return this.#link.carry("open", call, async () => {
       const events = new LinkedEvents(request.events, this.#link);
       const session = await this.#inner.open({ ...request, events }, call);
-      return new FaultySession(session, this.#store, this.#link, this.#records, events);
+      return new FaultySession(session, this.#link, this.#store, events);
     });
   }
 
@@ -53,7 +73,10 @@ export class FaultyAdapter implements Adapter {
   }
 
   read(election: string, call: Call): Promise<LeaderRecord | null> {
-    return this.#link.carry("read", call, () => this.#inner.read(election, call));
+    return this.#link.carry("read", call, async () => {
+      const leader = await this.#inner.read(election, call);
+      return leader && { ...leader, token: this.#store.tokens.minted(leader.token) };
+    });
   }
 
   candidates(election: string, call: Call): Promise<readonly CandidateRecord[]> {
@@ -122,14 +145,14 @@ class FaultySession implements Session {
   readonly warnings: readonly string[];
   readonly #inner: Session;
   readonly #link: FaultyLink;
-  readonly #records: HeldRecords;
+  readonly #store: Store;
   readonly #events: LinkedEvents;
   /** S4: what was claimed before a disposal and arrives after it is not granted. */
   #generation = 0;
 
-  constructor(inner: Session, store: string, link: FaultyLink, records: HeldRecords, events: LinkedEvents) {
+  constructor(inner: Session, link: FaultyLink, store: Store, events: LinkedEvents) {
     this.id = inner.id;
-    this.store = store;
+    this.store = store.name;
     this.ttlMs = inner.ttlMs;
     this.proofLagMs = inner.proofLagMs;
     this.ticket = inner.ticket;
@@ -137,7 +160,7 @@ class FaultySession implements Session {
     this.warnings = inner.warnings;
     this.#inner = inner;
     this.#link = link;
-    this.#records = records;
+    this.#store = store;
     this.#events = events;
   }
 
@@ -150,11 +173,16 @@ class FaultySession implements Session {
     return this.#link.carry("claim", call, async () => {
       if (generation !== this.#generation) throw new Error("a claim of an older generation");
       const answers = await this.#inner.claim(requests, call);
-      for (const [index, answer] of answers.entries()) {
+      const { tokens } = this.#store;
+      return answers.map((answer, index) => {
+        if (answer.kind === "held" && answer.by !== null) {
+          return { ...answer, by: { ...answer.by, token: tokens.minted(answer.by.token) } };
+        }
         const request = requests[index];
-        if (answer.kind === "granted" && request !== undefined) this.#granted(request, call);
-      }
-      return answers;
+        if (answer.kind !== "granted" || request === undefined) return answer;
+        this.#granted(request, call);
+        return { kind: "granted", token: tokens.minted(answer.token) };
+      });
     });
   }
 
@@ -187,7 +215,7 @@ class FaultySession implements Session {
 
   #granted(claim: Claim, call: Call): void {
     const lasting: Call = { signal: new AbortController().signal, timeoutMs: call.timeoutMs };
-    this.#records.set(claim.election, {
+    this.#store.records.set(claim.election, {
       claim,
       remove: () => {
         this.#forget(claim);
@@ -202,6 +230,7 @@ class FaultySession implements Session {
   }
 
   #forget(claim: Claim): void {
-    if (this.#records.get(claim.election)?.claim.nonce === claim.nonce) this.#records.delete(claim.election);
+    if (this.#store.records.get(claim.election)?.claim.nonce === claim.nonce)
+      this.#store.records.delete(claim.election);
   }
 }

@@ -12,7 +12,7 @@
 import { createElection, type Backend, type Term } from "@elect/core";
 import { createBackend, machineClock, MemoryAdapter, type Clock } from "@elect/core/adapter";
 import { FaultyLink, type Operation } from "./faulty-link.ts";
-import { FaultyAdapter, type HeldRecords } from "./faulty-adapter.ts";
+import { FaultyAdapter, ForgetfulTokens, type HeldRecords } from "./faulty-adapter.ts";
 
 export interface FaultyMemoryOptions {
   /** For instance a `FakeClock`. @default the machine's */
@@ -25,7 +25,13 @@ let stores = 0;
 /** A new store, and one process's way to it. */
 export function faultyMemory(options: FaultyMemoryOptions = {}): FaultyMemory {
   const clock = options.clock ?? machineClock;
-  return new FaultyMemory({ name: `faulty-${++stores}`, clock, records: new Map(), open: new Set() });
+  return new FaultyMemory({
+    name: `faulty-${++stores}`,
+    clock,
+    records: new Map(),
+    tokens: new ForgetfulTokens(),
+    open: new Set(),
+  });
 }
 
 /** What all processes of one store share. */
@@ -34,6 +40,7 @@ interface Shared {
   readonly clock: Clock;
   /** By election: who holds it, to be able to take it away. */
   readonly records: HeldRecords;
+  readonly tokens: ForgetfulTokens;
   readonly open: Set<Backend>;
 }
 
@@ -48,10 +55,10 @@ export class FaultyMemory implements AsyncDisposable {
 
   /** @internal */
   constructor(shared: Shared) {
-    const { name, clock, records } = shared;
+    const { name, clock } = shared;
     this.#shared = shared;
     this.#link = new FaultyLink(clock);
-    const adapter = new FaultyAdapter(new MemoryAdapter({ name, clock }), name, this.#link, records);
+    const adapter = new FaultyAdapter(new MemoryAdapter({ name, clock }), this.#link, shared);
     this.backend = createBackend(adapter, { clock });
     shared.open.add(this.backend);
   }
@@ -88,6 +95,14 @@ export class FaultyMemory implements AsyncDisposable {
     const term = await bid;
     term.signal.addEventListener("abort", () => void term.resign(), { once: true });
     return term;
+  }
+
+  /**
+   * The store is restored from an old backup: it mints tokens again that it has minted before. Campaigns of processes
+   * that have seen them are refused with a `TokenRegressionError`.
+   */
+  restoreBackup(): void {
+    this.#shared.tokens.forget();
   }
 
   // What happens to this process's link with the store.

@@ -1,4 +1,4 @@
-import { createElection, NotLeaderError, type Election, type Term } from "@elect/core";
+import { createElection, NotLeaderError, TokenRegressionError, type Election, type Term } from "@elect/core";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { FakeClock } from "../src/fake-clock.ts";
 import { faultyMemory, type FaultyMemory } from "../src/faulty-memory.ts";
@@ -67,6 +67,15 @@ describe("what happens in the store", () => {
     expect(a.losses).toEqual(["record-lost", "session-ended"]);
     expect(() => store.removeLeader("job")).toThrow('nobody leads the election "job"');
   });
+});
+
+test("G-27 a store restored from a backup is not followed", async () => {
+  const a = candidate();
+  await (await a.election.campaign()).resign();
+  store.restoreBackup();
+  await expect(a.election.campaign()).rejects.toThrow(TokenRegressionError);
+  expect(a.terms).toHaveLength(1);
+  expect(await candidate(store, "b").election.leader()).toBeNull();
 });
 
 describe("what happens to the link", () => {

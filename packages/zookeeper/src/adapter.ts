@@ -18,7 +18,7 @@ import { Paths } from "./paths.ts";
 import { createSessionNodes, endSession, readTicket, ZooKeeperSession } from "./session.ts";
 import { Reader } from "./watch.ts";
 
-export const capabilities: Capabilities = {
+const capabilities: Capabilities = {
   reach: "network",
   // A session is ended on a tick, so up to one tick late, and what a follower heard of it reaches the leader of the
   // ensemble up to half a tick later: 1.5 × tickTime (2 s unless configured), and 0.5 s to be told and to act.

@@ -1,7 +1,7 @@
 /** Letting go of claims: what names this session and nonce is removed, and nothing else. */
 
 import type { Claim } from "@elect/core/adapter";
-import { inWaitingOrder, isOwn, type Paths } from "./paths.ts";
+import { inWaitingOrder, isOwn, isOwnPlace, type Paths } from "./paths.ts";
 import type { Standing } from "./standing.ts";
 import type { Operation, Wire } from "./wire.ts";
 
@@ -12,7 +12,7 @@ export interface Leaving {
   readonly wire: Wire;
   readonly paths: Paths;
   /** The session's id, as nodes name their owner. */
-  readonly owner: Buffer;
+  readonly session: Buffer;
 }
 
 /** `standing`: what is known of the claim; what is not known is looked for. */
@@ -32,16 +32,17 @@ export async function leave(leaving: Leaving, claim: Claim, standing: Standing |
   throw new Error(`the queue of "${claim.election}" keeps changing`);
 }
 
-async function find({ wire, paths, owner }: Leaving, { election, nonce }: Claim): Promise<Operation[]> {
+async function find({ wire, paths, session }: Leaving, { election, nonce }: Claim): Promise<Operation[]> {
   const [children, leader] = await Promise.all([
     wire.children(paths.election(election)),
     wire.read(paths.leader(election)),
   ]);
-  const places = inWaitingOrder(children ?? []).filter((place) => place.nonce === nonce);
+  const owner = { session, nonce };
+  const places = inWaitingOrder(children ?? []).filter((place) => isOwnPlace(place, owner));
   const operations = places.map(({ node }) => remove(paths.place(election, node)));
   // Without our place, only this read says that the leader node is ours. It could go and another one come before it is
   // removed, but only if an operator deletes both our nodes and a successor is elected within this round trip.
-  if (isOwn(leader, owner, nonce)) operations.push(remove(paths.leader(election)));
+  if (isOwn(leader, owner)) operations.push(remove(paths.leader(election)));
   return operations;
 }
 

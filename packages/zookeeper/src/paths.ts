@@ -3,7 +3,8 @@
  *
  *     <chroot>/<namespace>/sessions/<nonce>               ephemeral; every proof writes to it
  *                         /sessions/<nonce>.generation    ephemeral; its version is the session's generation (S4)
- *                         /elections/<name>/c-<nonce>-<n> ephemeral, sequential: a candidate's place in the queue
+ *                         /elections/<name>/c-<session>-<nonce>-<n>
+ *                                                         ephemeral, sequential: a candidate's place in the queue
  *                         /elections/<name>/leader        ephemeral: who leads; its czxid is the fencing token
  *
  * What must stay true: a leader node is created only in one multi with a check of its creator's place, and only by
@@ -58,24 +59,35 @@ export function withParents(path: string): string[] {
   return segments.map((_, index) => `/${segments.slice(0, index + 1).join("/")}`);
 }
 
+/** Whose place or leader node it is: the session's id, and the claim's nonce (which outlives a session: S2). */
+export interface Owner {
+  readonly session: Buffer;
+  readonly nonce: string;
+}
+
 /** One candidate's place in a queue, as its node's name tells it. */
 export interface Place {
   readonly node: string;
+  readonly session: string;
   readonly nonce: string;
   readonly sequence: number;
 }
 
 /** What `create` takes for a sequential node: the server appends the number. */
-export function placePrefix(nonce: string): string {
-  return `c-${nonce}-`;
+export function placePrefix({ session, nonce }: Owner): string {
+  return `c-${session.toString("hex")}-${nonce}-`;
 }
 
 /** The first place in a queue whose parent was created in the same multi: its counter starts at 0. */
-export function firstPlace(nonce: string): string {
-  return `${placePrefix(nonce)}0000000000`;
+export function firstPlace(owner: Owner): string {
+  return `${placePrefix(owner)}0000000000`;
 }
 
-const placeName = /^c-([^-]+)-(-?\d+)$/;
+export function isOwnPlace(place: Place, { session, nonce }: Owner): boolean {
+  return place.nonce === nonce && place.session === session.toString("hex");
+}
+
+const placeName = /^c-([0-9a-f]{16})-([^-]+)-(-?\d+)$/;
 
 /**
  * The places among an election's children, first come first. Everything else (`leader`, what others put there) is
@@ -85,8 +97,9 @@ const placeName = /^c-([^-]+)-(-?\d+)$/;
 export function inWaitingOrder(children: readonly string[]): Place[] {
   const places: Place[] = [];
   for (const node of children) {
-    const [, nonce, digits] = placeName.exec(node) ?? [];
-    if (nonce !== undefined && digits !== undefined) places.push({ node, nonce, sequence: Number(digits) });
+    const [, session, nonce, digits] = placeName.exec(node) ?? [];
+    if (session === undefined || nonce === undefined || digits === undefined) continue;
+    places.push({ node, session, nonce, sequence: Number(digits) });
   }
   return places.toSorted((a, b) => (a.sequence - b.sequence) | 0);
 }
@@ -137,6 +150,8 @@ export function tokenOf(stat: Stat): bigint {
 }
 
 /** Whether the node belongs to this session and this claim. */
-export function isOwn(node: Node | null, owner: Buffer, nonce: string): node is Node {
-  return node !== null && node.stat.ephemeralOwner.equals(owner) && decodeRecord(node.data)?.nonce === nonce;
+export function isOwn(node: Node | null, { session, nonce }: Owner): node is Node {
+  return (
+    node !== null && node.stat.ephemeralOwner.equals(session) && decodeRecord(node.data)?.nonce === nonce
+  );
 }

@@ -3,7 +3,7 @@
  *
  *     look at the queue ── nobody there ────▶ found it: election, place and leader in one multi
  *           │  ▲
- *           │  └────────── not in it ───────  join: an ephemeral sequential node with the nonce in its name
+ *           │  └────────── not in it ───────  join: an ephemeral sequential node that names session and nonce
  *           ├── first in it ────────────────▶ take: multi(generation, own place, create the leader node)
  *           └── behind somebody ────────────▶ wait: watch the place ahead, and nothing else
  *
@@ -27,10 +27,12 @@ import {
   firstPlace,
   inWaitingOrder,
   isOwn,
+  isOwnPlace,
   leaderOf,
   placePrefix,
   tokenOf,
   type Node,
+  type Owner,
 } from "./paths.ts";
 import { Standings, type Standing, type StandingEvents, type StandingsOptions } from "./standing.ts";
 import { anyVersion, type MultiOutcome, type Operation, type Wire } from "./wire.ts";
@@ -129,7 +131,8 @@ export class Queue {
     candidate: CandidateRecord,
   ): Promise<ClaimAnswer | null> {
     const queue = inWaitingOrder(children);
-    const index = queue.findIndex(({ nonce }) => nonce === standing.claim.nonce);
+    const owner = this.#owner(standing);
+    const index = queue.findIndex((place) => isOwnPlace(place, owner));
     const own = queue[index];
     const ahead = queue[index - 1];
     if (own === undefined) return this.#join(wire, standing, candidate);
@@ -152,8 +155,8 @@ export class Queue {
   /** The first candidate of an election that has no node: nobody can be ahead, so it joins and takes in one step. */
   async #found(wire: Wire, standing: Standing, candidate: CandidateRecord): Promise<ClaimAnswer | null> {
     const { paths } = this.#options;
-    const { election, nonce } = standing.claim;
-    const place = firstPlace(nonce);
+    const { election } = standing.claim;
+    const place = firstPlace(this.#owner(standing));
     const outcome = await creating(standing, () =>
       wire.multi([
         this.#checkGeneration(),
@@ -204,14 +207,14 @@ export class Queue {
    * czxid, nor, after a lost reply, that it is ours.) `null`: nobody leads, or our place is gone.
    */
   async #read(wire: Wire, standing: Standing, place: string): Promise<ClaimAnswer | null> {
-    const { paths, owner } = this.#options;
-    const { election, nonce } = standing.claim;
+    const { paths } = this.#options;
+    const { election } = standing.claim;
     const [leader, own] = await Promise.all([
       wire.read(paths.leader(election), standing.onLeader),
       wire.read(paths.place(election, place), standing.onPlace),
     ]);
     if (leader === null || own === null) return null;
-    if (!isOwn(leader, owner, nonce)) return held(leader);
+    if (!isOwn(leader, this.#owner(standing))) return held(leader);
     standing.granted = true;
     return { kind: "granted", token: tokenOf(leader.stat) };
   }
@@ -234,9 +237,13 @@ export class Queue {
     return there === null || own === null ? null : held(leader);
   }
 
+  #owner({ claim }: Standing): Owner {
+    return { session: this.#options.session, nonce: claim.nonce };
+  }
+
   #leaving(wire: Wire): Leaving {
-    const { paths, owner } = this.#options;
-    return { wire, paths, owner };
+    const { paths, session } = this.#options;
+    return { wire, paths, session };
   }
 
   get #generationPath(): string {
@@ -250,12 +257,13 @@ export class Queue {
 
   /** The server appends the number. */
   #newPlace(
-    { claim }: Standing,
+    standing: Standing,
     candidate: CandidateRecord,
   ): { readonly path: string; readonly data: Buffer } {
+    const { election, nonce } = standing.claim;
     return {
-      path: this.#options.paths.place(claim.election, placePrefix(claim.nonce)),
-      data: encodeRecord({ ...candidate, nonce: claim.nonce, place: null }),
+      path: this.#options.paths.place(election, placePrefix(this.#owner(standing))),
+      data: encodeRecord({ ...candidate, nonce, place: null }),
     };
   }
 

@@ -56,7 +56,7 @@ export class ZooKeeperSession implements Session {
     this.ticket = writeTicket(link);
     this.#link = link;
     this.#node = paths.session(nonce);
-    this.#queue = new Queue({ paths, nonce, owner: link.id, generation, wire: () => link.wire(), events });
+    this.#queue = new Queue({ paths, nonce, session: link.id, generation, wire: () => link.wire(), events });
   }
 
   async prove(_held: ReadonlyMap<string, Claim>, call: Call): Promise<Proof> {

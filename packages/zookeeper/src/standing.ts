@@ -38,7 +38,7 @@ export interface StandingEvents {
 export interface StandingsOptions {
   readonly paths: Paths;
   /** The session's id, as nodes name their owner. */
-  readonly owner: Buffer;
+  readonly session: Buffer;
   /** The present connection, for looks that belong to no call. */
   wire(): Wire;
   readonly events: StandingEvents;
@@ -104,19 +104,19 @@ export class Standings {
   }
 
   async #check(wire: Wire, standing: Standing): Promise<void> {
-    const { paths, owner } = this.#options;
+    const { paths, session } = this.#options;
     const { claim, place } = standing;
     if (place === null) return;
     const [leader, own] = await Promise.all([
       wire.read(paths.leader(claim.election), standing.onLeader),
       wire.read(paths.place(claim.election, place), standing.onPlace),
     ]);
-    if (own === null || !isOwn(leader, owner, claim.nonce)) this.#lose(standing, "its node is gone");
+    if (own === null || !isOwn(leader, { session, nonce: claim.nonce }))
+      this.#lose(standing, "its node is gone");
   }
 
   #lose(standing: Standing, reason: string): void {
     if (!this.#live(standing)) return;
-    console.error("LOSE", reason, standing.claim, standing.place, new Error().stack);
     standing.granted = false;
     standing.place = null;
     this.#options.events.lost(standing.claim, reason);

@@ -52,10 +52,13 @@ export class Reader {
       const nodes = await Promise.all(
         inWaitingOrder(children ?? []).map(({ node }) => wire.read(`${path}/${node}`)),
       );
-      return nodes.flatMap((node) => {
+      // A candidate whose session has been replaced has two places, until the server ends the former.
+      const byNonce = new Map<string, CandidateRecord>();
+      for (const node of nodes) {
         const record = node === null ? null : decodeRecord(node.data);
-        return record === null ? [] : [{ id: record.id, metadata: record.metadata }];
-      });
+        if (record !== null) byNonce.set(record.nonce, { id: record.id, metadata: record.metadata });
+      }
+      return [...byNonce.values()];
     });
   }
 

@@ -20,7 +20,7 @@ describe("ZooKeeper", () => {
     const [first, second] = [bid("a"), bid("a")];
     await granted(a.session, first);
     proxy.once(
-      ({ direction, bytes }) => direction === "up" && bytes.includes(`c-${second.nonce}-`),
+      ({ direction, bytes }) => direction === "up" && bytes.includes(`-${second.nonce}-`),
       "cut-after",
     );
     expect(await claim(b.session, second)).toMatchObject({ kind: "unknown" });
@@ -37,7 +37,7 @@ describe("ZooKeeper", () => {
     const a = await zk.open({ url: through });
     const request = bid("a");
     proxy.once(
-      ({ direction, bytes }) => direction === "up" && bytes.includes(`c-${request.nonce}-`),
+      ({ direction, bytes }) => direction === "up" && bytes.includes(`-${request.nonce}-`),
       "cut-after",
     );
     expect(await claim(a.session, request)).toMatchObject({ kind: "unknown" });
@@ -45,6 +45,28 @@ describe("ZooKeeper", () => {
     const again = await zk.open();
     await granted(again.session, request);
     expect(await again.adapter.candidates("a", call())).toHaveLength(1);
+  });
+
+  test("ZK-4, ZK-7: a former session's place and leader node are somebody else's, with the same nonce, too", async () => {
+    const zk = store();
+    const [former, later] = [await zk.open(), await zk.open()];
+    const [leading, waiting] = [bid("a"), bid("b")];
+    const token = await granted(former.session, leading);
+    await granted(later.session, bid("b"));
+    await claim(former.session, waiting);
+    // What core does when a lease has run out: the session is let go of, and its claims are made again in the next.
+    former.session.abandon();
+    expect(await claim(later.session, leading)).toMatchObject({ kind: "held", by: { token } });
+    expect(await claim(later.session, waiting)).toMatchObject({ kind: "held" });
+    expect(await later.adapter.candidates("b", call()), "not counted twice").toHaveLength(2);
+    // Nor is anything of the former session's removed: work may still be running under its leader node.
+    await later.session.release([leading], call());
+    expect(await later.adapter.read("a", call())).toMatchObject({ token });
+    await claim(later.session, leading);
+    await zk.adapter().end(former.session.ticket, call());
+    await later.heard.next("hint a");
+    expect(await granted(later.session, leading)).toBeGreaterThan(token);
+    expect(later.heard.lostClaims).toEqual([]);
   });
 
   test("ZK-5: a reconnect keeps the session; a predecessor deleted meanwhile is noticed", async () => {
@@ -110,7 +132,7 @@ describe("ZooKeeper", () => {
   });
 
   test("ZK-10: order holds while the counter runs over 2³¹, and the counter of a new queue starts at 0", () => {
-    const n = (sequence: number): string => `c-${"ab".repeat(16)}-${format(sequence)}`;
+    const n = (sequence: number): string => `c-${"01".repeat(8)}-${"ab".repeat(16)}-${format(sequence)}`;
     const running = [2147483646, 2147483647, -2147483648, -2147483647].map(n);
     for (const shuffled of [running.toReversed(), [running[2]!, running[0]!, running[3]!, running[1]!]]) {
       expect(inWaitingOrder(shuffled).map(({ node }) => node)).toEqual(running);

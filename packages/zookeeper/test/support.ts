@@ -137,7 +137,7 @@ export function store(): Store {
   };
 }
 
-export const silent: LinkEvents = { connected() {}, disconnected() {}, ended() {} };
+const silent: LinkEvents = { connected() {}, disconnected() {}, ended() {} };
 
 export function makeLink(
   options: ZooKeeperOptions | string = url,

@@ -1,11 +1,12 @@
 /** The command of one term, as the foreground process runs it: its parent, who ends it when told, or when time is up. */
 
 import { spawn, type ChildProcess } from "node:child_process";
+import { setTimeout as sleep } from "node:timers/promises";
 import { hostNow } from "../host-clock.ts";
 import { DeadlineFile } from "./deadline-file.ts";
 import { Group } from "./group.ts";
 import type { Win } from "./messages.ts";
-import { markVariable, startOf } from "./processes.ts";
+import { canScan, markVariable, membersOf, startOf } from "./processes.ts";
 import { Reaper } from "./reaper.ts";
 import { killMargin, lossGrace } from "./timing.ts";
 
@@ -30,10 +31,12 @@ export async function startCommand(line: CommandLine, win: Win): Promise<Command
     grace: lossGrace(line.grace, win.ttl),
     margin: killMargin(win.ttl),
   };
-  const group = new Group(win.mark);
+  const latest = schedule.deadline - schedule.margin - schedule.grace;
+  if (win.crashHandsOver) await predecessorGone(win.mark.family, latest);
+  const group = new Group(win.mark.text);
   const file = new DeadlineFile(win.deadline);
   // The last look at the clock before the effect; what follows takes a millisecond.
-  if (hostNow() >= schedule.deadline - schedule.margin - schedule.grace) {
+  if (hostNow() >= latest) {
     file.remove();
     return null;
   }
@@ -107,6 +110,14 @@ export class Command {
   }
 }
 
+/**
+ * On a store that hands over the moment a holder is killed, its command may live for some milliseconds more, until its
+ * foreground process has heard of it. On the same host that can be seen, and waited for.
+ */
+async function predecessorGone(family: string, latest: number): Promise<void> {
+  while (canScan && hostNow() < latest && (await membersOf(null, family)).length > 0) await sleep(10);
+}
+
 /** See the table in the README. */
 function environment({ election }: CommandLine, win: Win, file: DeadlineFile): Record<string, string> {
   const outer = process.env[markVariable];
@@ -118,6 +129,6 @@ function environment({ election }: CommandLine, win: Win, file: DeadlineFile): R
     ELECT_FENCE: win.fence,
     ELECT_TTL: String(win.ttl),
     ELECT_DEADLINE_FILE: file.path,
-    [markVariable]: outer === undefined ? win.mark : `${outer} ${win.mark}`,
+    [markVariable]: outer === undefined ? win.mark.text : `${outer} ${win.mark.text}`,
   };
 }

@@ -9,7 +9,7 @@
  * See decisions/0001-two-processes.md.
  */
 
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { subscribe } from "node:diagnostics_channel";
 import { connect, createElection, type Backend, type Election, type SessionMessage, type Term } from "@elect/core";
 import { describe } from "../failure.ts";
@@ -17,7 +17,7 @@ import { hostNow } from "../host-clock.ts";
 import { muteExperimentalWarnings } from "../warnings.ts";
 import { removeDirectory } from "./deadline-file.ts";
 import { Group } from "./group.ts";
-import type { CandidateOptions, Order, Report } from "./messages.ts";
+import type { CandidateOptions, Mark, Order, Report } from "./messages.ts";
 import { Reaper } from "./reaper.ts";
 import { killMargin, lossGrace } from "./timing.ts";
 
@@ -126,10 +126,10 @@ class Tenure {
 
   constructor(term: Term, { backend, election }: Candidate, options: CandidateOptions) {
     const ttl = Math.max(grantedTtl, options.ttl);
-    const mark = randomBytes(16).toString("hex");
+    const mark = markOf(backend.address, election.name);
     this.#term = term;
     this.#grace = lossGrace(options.grace, ttl);
-    this.#group = new Group(mark);
+    this.#group = new Group(mark.text);
     this.#deadline = deadlineOf(term);
     this.#reaper = new Reaper(this.#group, {
       deadline: this.#deadline,
@@ -151,6 +151,7 @@ class Tenure {
         ttl,
         deadline: this.#deadline,
         mark,
+        crashHandsOver: backend.capabilities.crash.ttls < 1,
       },
     });
   }
@@ -194,6 +195,11 @@ class Tenure {
     report({ kind: "lost", reason: reason.reason ?? "closed" });
     this.#reaper.kill();
   }
+}
+
+function markOf(store: string, election: string): Mark {
+  const family = createHash("sha256").update(`${store}\0${election}`).digest("hex").slice(0, 32);
+  return { family, text: `${family}.${randomBytes(16).toString("hex")}` };
 }
 
 /** Read in this order, it can only err on the early side. */

@@ -56,6 +56,14 @@ export interface Win {
   /** The TTL that the store granted, in ms. */
   readonly ttl: number;
   readonly deadline: number;
-  /** What the command's processes are to carry in their environment. */
-  readonly mark: string;
+  readonly mark: Mark;
+  /** Whether the store gives leadership away when the holder dies, and not after its lease: see `startCommand`. */
+  readonly crashHandsOver: boolean;
+}
+
+/** What the command's processes are to carry in their environment: `text`, which begins with `family`. */
+export interface Mark {
+  /** The same for all runs of one election on one store. */
+  readonly family: string;
+  readonly text: string;
 }

@@ -69,3 +69,7 @@ export function watched<T>(promise: Promise<T>): Watched<T> {
 export async function settle(): Promise<void> {
   await new Promise<void>((resolve) => setImmediate(resolve));
 }
+
+export async function microtasks(count: number): Promise<void> {
+  for (let tick = 0; tick < count; tick++) await Promise.resolve();
+}

@@ -7,10 +7,9 @@ import type { Suite } from "./suite.ts";
 /** From before the first byte to after the election, however fast the store. */
 const moments = [0, 1, 2, 3, 5, 8, 13, 21, 34, 55];
 
-/** Enough to see a leak of one listener for each campaign. */
-const campaigns = 200;
-
 export function cancelling(suite: Suite): void {
+  // Enough to see a leak of one listener for each campaign; many more where they cost no round trips.
+  const campaigns = suite.contract.capabilities.reach === "process" ? 10_000 : 200;
   suite.group("cancelling", () => {
     suite.test("A6-8 a signal that is already aborted ends everything at once", [], async (stage) => {
       const a = await stage.candidate();
@@ -72,10 +71,13 @@ export function cancelling(suite: Suite): void {
         const [leader, waiter] = [await stage.candidate(), await stage.candidate()];
         await leader.lead(stage.crashBound);
         const abort = new AbortController();
-        const running = waiter.election.run(() => expect.fail("ran"), { signal: abort.signal });
+        let ran = false;
+        const running = waiter.election.run(() => (ran = true), { signal: abort.signal });
+        const ended = running.catch((error: unknown) => error);
         await pass(stage.ttl / 4);
         abort.abort(new Error("no longer"));
-        await expect(within(slack, "the run ends", running)).rejects.toBe(abort.signal.reason);
+        expect(await within(slack, "the run ends", ended)).toBe(abort.signal.reason);
+        expect(ran).toBe(false);
       },
     );
 

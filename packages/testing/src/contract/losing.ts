@@ -75,6 +75,7 @@ export function losing(suite: Suite): void {
         await told(term);
         return "lost";
       });
+      running.catch(() => {});
       await within(stage.crashBound, "the first term begins", begun.promise);
       await stage.operator.endSession(stage.name);
       expect(await within(2 * stage.crashBound, "the second term ends the run", running)).toBe("done");

@@ -50,9 +50,9 @@ export function scale(suite: Suite): void {
         await pass(ttl / 4);
         expect(link.connections.length).toBeLessThanOrEqual(2);
         const ofMany = await link.count(pass(ttl));
-        expect(ofMany, `one election sends ${ofOne} requests in the same time`).toBeLessThanOrEqual(
-          2 * ofOne + 4,
-        );
+        // A large request may pass in several pieces; one for each election would be hundreds.
+        const atMost = ofOne + electionsOfOne / 20;
+        expect(ofMany, `one election sends ${ofOne} pieces in the same time`).toBeLessThanOrEqual(atMost);
 
         link.silence();
         await eventually(ttl + slack, "all are lost", () => all.every(({ losses }) => losses.length === 1));

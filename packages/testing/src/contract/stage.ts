@@ -44,6 +44,7 @@ export class Stage {
   readonly #watch: NodeJS.Timeout;
   #directory: string | null = null;
   #started = 0;
+  readonly #findings: string[] = [];
   #looked: number = performance.now();
   #standstill = 0;
 
@@ -127,14 +128,17 @@ export class Stage {
     return this.#children.flatMap((child) => child.history());
   }
 
-  /** What happened to each candidate: the last events only where there are many. */
+  /** What happened to each candidate: the last events only, where there are many. */
   get story(): string {
     const stories = this.#candidates.map(({ story }) => story);
     for (const { id, terms, troubles, stderr } of this.#children) {
       const held = terms.map(({ token, lost }) => `  ${id}: led with token ${token}, ${lost ?? "not lost"}`);
       stories.push([...held, ...troubles.map((trouble) => `  ${id}: trouble: ${trouble}`), stderr]);
     }
-    return stories.flatMap((story) => story.slice(-12)).join("\n");
+    return stories
+      .flatMap((story) => story.slice(-12))
+      .slice(-80)
+      .join("\n");
   }
 
   #look(): void {
@@ -148,21 +152,30 @@ export class Stage {
     this.#cleanups.push(cleanup);
   }
 
-  /** Takes the stage down; throws what the watchman, or the checker of the children's histories, has found. */
+  /** What was found that must not be, whatever the test is about; complete when the stage was taken down. */
+  get findings(): readonly string[] {
+    return this.#findings;
+  }
+
+  /** Takes the stage down. */
   async end(): Promise<void> {
     clearInterval(this.#watch);
     for (const cleanup of this.#cleanups) cleanup();
     for (const link of this.#links) link.heal();
     for (const candidate of this.#candidates) candidate.leave();
-    const killed = new Set(this.#children.map((child) => child.incarnation));
     await Promise.all(this.#children.map((child) => child[Symbol.asyncDispose]()));
-    await within(20_000, "all backends close", Promise.all(this.#backends.map((backend) => backend.close())));
-    await Promise.all(this.#links.map((link) => link.close()));
-    const found = [
-      ...this.watchman.findings,
-      ...checkHistory(this.history(), { killed }).map(({ message }) => message),
-    ];
-    if (this.#directory !== null) rmSync(this.#directory, { recursive: true });
-    if (found.length > 0) throw new Error(`the contract is broken:\n${found.join("\n")}`);
+    try {
+      await within(
+        20_000,
+        "all backends close",
+        Promise.all(this.#backends.map((backend) => backend.close())),
+      );
+      await Promise.all(this.#links.map((link) => link.close()));
+    } finally {
+      const killed = new Set(this.#children.map((child) => child.incarnation));
+      const violations = checkHistory(this.history(), { killed });
+      this.#findings.push(...this.watchman.findings, ...violations.map(({ message }) => message));
+      if (this.#directory !== null) rmSync(this.#directory, { recursive: true });
+    }
   }
 }
