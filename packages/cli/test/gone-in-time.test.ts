@@ -13,7 +13,7 @@ const rounds = 20;
 const few = 5;
 /** At once; each is four processes. */
 const width = 5;
-const ttl = 1_000;
+const ttl = 2_000;
 
 const scratch = new Scratch();
 const url = `sqlite:${scratch.path}/store?mode=lease`;

@@ -1,6 +1,7 @@
 /** The rules of sessions (S1 to S6 in port.ts), each forced at the point where it could be broken. */
 
 import { describe, expect, test } from "vitest";
+import { onlookersKey } from "../src/channels.ts";
 import { read } from "../src/claiming.ts";
 import {
   bid,
@@ -608,9 +609,9 @@ describe("calls", () => {
       await within("the change is heard", changed);
     }
     changed = next();
-    await at.rows(
-      "select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen elect_changes%'",
-    );
+    await at.rows("select pg_terminate_backend(pid) from pg_stat_activity where query = $1", [
+      `select pg_advisory_lock_shared(${onlookersKey(at.schema)})`,
+    ]);
     await within("the gap is heard", changed);
     watch.close();
   });

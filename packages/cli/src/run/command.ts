@@ -6,7 +6,7 @@ import { hostNow } from "../host-clock.ts";
 import { DeadlineFile } from "./deadline-file.ts";
 import { Group } from "./group.ts";
 import type { Win } from "./messages.ts";
-import { canScan, markVariable, membersOf, startOf } from "./processes.ts";
+import { canScan, markVariable, membersOf, startOf, type Leader } from "./processes.ts";
 import { Reaper } from "./reaper.ts";
 import { killMargin, lossGrace } from "./timing.ts";
 
@@ -55,8 +55,7 @@ export async function startCommand(line: CommandLine, win: Win): Promise<Command
 }
 
 export class Command {
-  readonly pid: number;
-  readonly startedAt: string | null;
+  readonly leader: Leader;
   readonly directory: string;
   /** Settles when it and all that it has started are gone. */
   readonly ended: Promise<Exit>;
@@ -66,13 +65,12 @@ export class Command {
   #toldToEnd = false;
 
   constructor(child: ChildProcess, pid: number, group: Group, reaper: Reaper, file: DeadlineFile, grace: number) {
-    this.pid = pid;
-    this.startedAt = startOf(pid);
+    this.leader = { pid, startedAt: startOf(pid) };
     this.directory = file.directory;
     this.#reaper = reaper;
     this.#file = file;
     this.#grace = grace;
-    group.lead(pid, this.startedAt);
+    group.lead(this.leader);
     this.ended = this.#end(child);
   }
 

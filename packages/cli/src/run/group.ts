@@ -1,14 +1,13 @@
 /** A command with all that it has started: a process group, signalled as one. */
 
-import { canScan, membersOf, startOf } from "./processes.ts";
+import { canScan, membersOf, startOf, type Leader } from "./processes.ts";
 
 /** How often, at most, all processes of the machine are looked through, in ms. */
 const scanEvery = 100;
 
 export class Group {
   readonly #mark: string;
-  #leader: number | null = null;
-  #leaderStart: string | null = null;
+  #leader: Leader | null = null;
   #scannedAt = -Infinity;
   #strays = false;
 
@@ -18,9 +17,8 @@ export class Group {
   }
 
   /** The command was started: its process leads a group and a session of their own. */
-  lead(pid: number, startedAt: string | null): void {
-    this.#leader = pid;
-    this.#leaderStart = startedAt;
+  lead(leader: Leader): void {
+    this.#leader = leader;
   }
 
   /** Signals the group, in one step that no fork escapes; then the strays that have left it. */
@@ -29,35 +27,35 @@ export class Group {
     // A stopped process hears of SIGTERM only when it goes on.
     if (signal !== "SIGKILL") this.#signalGroup("SIGCONT");
     if (!canScan) return;
-    for (const { pid, stray } of await membersOf(this.#number(), this.#mark)) if (stray) send(pid, signal);
+    for (const { pid, stray } of await membersOf(this.#current(), this.#mark)) if (stray) send(pid, signal);
   }
 
   /** Whether no process of it runs any more. */
   async isGone(now: number): Promise<boolean> {
-    const number = this.#number();
-    const there = number !== null && send(-number, 0);
+    const leader = this.#current();
+    const there = leader !== null && send(-leader.pid, 0);
     if (!canScan) return !there;
     // Those that are there may be zombies whom nobody buries: only /proc tells.
     if ((there || this.#strays) && now - this.#scannedAt < scanEvery) return false;
     this.#scannedAt = now;
-    const members = await membersOf(number, this.#mark);
+    const members = await membersOf(leader, this.#mark);
     this.#strays = members.some(({ stray }) => stray);
     return members.length === 0;
   }
 
   #signalGroup(signal: NodeJS.Signals): void {
-    const number = this.#number();
-    if (number !== null) send(-number, signal);
+    const leader = this.#current();
+    if (leader !== null) send(-leader.pid, signal);
   }
 
   /**
-   * The group's number, while it is the group's. The kernel gives a number away again only when no process, group
-   * or session has it any more; so if a process has it that is not our leader, the group is empty.
+   * The leader, while the number is the group's. The kernel gives a number away again only when no process, group or
+   * session has it any more; so if a process has it that is not our leader, the group is empty.
    */
-  #number(): number | null {
+  #current(): Leader | null {
     if (this.#leader === null) return null;
-    const start = startOf(this.#leader);
-    return start === null || start === this.#leaderStart ? this.#leader : null;
+    const start = startOf(this.#leader.pid);
+    return start === null || start === this.#leader.startedAt ? this.#leader : null;
   }
 }
 

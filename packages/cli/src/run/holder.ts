@@ -168,7 +168,7 @@ class Tenure {
     switch (order.kind) {
       case "started":
         this.#directory = order.directory;
-        return this.#group.lead(order.pid, order.startedAt);
+        return this.#group.lead(order.leader);
       case "extended":
         return this.#reaper.extend(order.deadline);
       case "ended":

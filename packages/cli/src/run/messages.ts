@@ -14,14 +14,14 @@
  */
 
 import type { Metadata } from "@elect/core";
+import type { Leader } from "./processes.ts";
 
 /** Deadlines are instants of the host's monotonic clock, in ms. */
 export type Order =
   | { readonly kind: "campaign"; readonly candidate: CandidateOptions }
   | {
       readonly kind: "started";
-      readonly pid: number;
-      readonly startedAt: string | null;
+      readonly leader: Leader;
       /** To be removed by whoever is left. */
       readonly directory: string;
     }

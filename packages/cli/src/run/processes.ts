@@ -21,8 +21,8 @@ interface Status {
   readonly startedAt: string;
 }
 
-/** After how many processes others get their turn in the event loop: a few milliseconds. */
-const slice = 200;
+/** After how many processes others get their turn in the event loop, a due SIGKILL for one: well below a millisecond. */
+const slice = 16;
 
 export interface Member {
   readonly pid: number;
@@ -30,9 +30,17 @@ export interface Member {
   readonly stray: boolean;
 }
 
-/** The living processes that belong to a command whose leader is (or was) `leader`. */
-export async function membersOf(leader: number | null, mark: string): Promise<Member[]> {
+/** A process group by its leader, who may have ended. */
+export interface Leader {
+  readonly pid: number;
+  /** `null` where it was not seen. */
+  readonly startedAt: string | null;
+}
+
+/** The living processes that belong to the group or carry the mark. */
+export async function membersOf(leader: Leader | null, mark: string): Promise<Member[]> {
   const members: Member[] = [];
+  const since = Number(leader?.startedAt ?? 0);
   let seen = 0;
   for (const name of list("/proc")) {
     const pid = Number(name);
@@ -40,8 +48,9 @@ export async function membersOf(leader: number | null, mark: string): Promise<Me
     if (++seen % slice === 0) await setImmediate();
     const status = statusOf(pid);
     if (status === null) continue;
-    const stray = status.group !== leader;
-    if (stray && status.session !== leader && !carries(pid, mark)) continue;
+    const stray = status.group !== leader?.pid;
+    // Who is older than the command is not a descendant of it.
+    if (stray && status.session !== leader?.pid && (Number(status.startedAt) < since || !carries(pid, mark))) continue;
     if (isLiving(pid, status)) members.push({ pid, stray });
   }
   return members;

@@ -93,7 +93,7 @@ export class Reaper {
     if (this.#over || this.#killed) return;
     const end = this.#deadline - this.#margin;
     const next = this.#killAt === null ? end - this.#grace : Math.min(this.#killAt, end);
-    this.#timer = setTimeout(() => this.#due(), Math.min(next - hostNow(), 2 ** 31 - 1));
+    this.#timer = setTimeout(() => this.#due(), Math.min(Math.max(0, next - hostNow()), 2 ** 31 - 1));
   }
 
   #due(): void {

@@ -86,13 +86,9 @@ class Foreground {
     }
     if (command === null) return this.#lost(win);
     this.#command = command;
-    this.#holder.tell({
-      kind: "started",
-      pid: command.pid,
-      startedAt: command.startedAt,
-      directory: command.directory,
-    });
-    this.#note(`leads with token ${win.token}; started ${line.file} (pid ${command.pid})`);
+    const { leader, directory } = command;
+    this.#holder.tell({ kind: "started", leader, directory });
+    this.#note(`leads with token ${win.token}; started ${line.file} (pid ${leader.pid})`);
     const exit = await command.ended;
     this.#command = null;
     this.#holder.tell({ kind: "ended" });

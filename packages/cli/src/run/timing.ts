@@ -9,7 +9,7 @@
 
 /** What the kernel and a busy machine may take to end a process that was sent SIGKILL. */
 export function killMargin(ttl: number): number {
-  return Math.max(50, ttl / 40);
+  return Math.max(50, ttl / 20);
 }
 
 /**
