@@ -1,3 +1,5 @@
+import { mergeConfig } from "vitest/config";
 import { electVitest } from "../../integration/tooling/vitest.ts";
 
-export default electVitest({ unit: 120_000 });
+// These tests wait more than they compute. The longest of them is twenty lives of a leader.
+export default mergeConfig(electVitest({ unit: 120_000 }), { test: { maxWorkers: 2 } });

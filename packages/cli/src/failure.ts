@@ -11,9 +11,15 @@ export interface Failure {
 
 export function describe(error: unknown): Failure {
   if (error instanceof ElectError) {
-    return { message: line(`${error.code}: ${error.message}${because(error)}`), exitCode: codeOfError[error.code] };
+    return {
+      message: line(`${error.code}: ${error.message}${because(error)}`),
+      exitCode: codeOfError[error.code],
+    };
   }
-  return { message: line(error instanceof Error ? error.message : String(error)), exitCode: exitCodes.internal };
+  return {
+    message: line(error instanceof Error ? error.message : String(error)),
+    exitCode: exitCodes.internal,
+  };
 }
 
 /** The first line of the first cause: "See the cause" helps nobody who does not see it. */

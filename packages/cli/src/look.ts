@@ -1,7 +1,14 @@
 /** What `status` and `watch` share: an election looked at by somebody who is no candidate. */
 
 import { subscribe } from "node:diagnostics_channel";
-import { connect, createElection, type Candidate, type Election, type Leader, type TroubleMessage } from "@elect/core";
+import {
+  connect,
+  createElection,
+  type Candidate,
+  type Election,
+  type Leader,
+  type TroubleMessage,
+} from "@elect/core";
 import { describe } from "./failure.ts";
 
 export interface LookOptions {
@@ -11,7 +18,10 @@ export interface LookOptions {
 }
 
 /** Never campaigns, so nothing of it is ever in the store. */
-export async function look<T>(options: LookOptions, work: (election: Election, store: string) => Promise<T>): Promise<T> {
+export async function look<T>(
+  options: LookOptions,
+  work: (election: Election, store: string) => Promise<T>,
+): Promise<T> {
   await using backend = await connect(options.url);
   await using election = createElection({ backend, name: options.election });
   return await work(election, backend.address);

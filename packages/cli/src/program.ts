@@ -56,20 +56,29 @@ function elect(exit: (code: number) => void): Command {
   program
     .command("run")
     .summary("run a command while leader, and never a moment longer")
-    .description("Runs CMD while leader of an election. CMD and all it has started is gone before the term can end.")
+    .description(
+      "Runs CMD while leader of an election. CMD and all it has started is gone before the term can end.",
+    )
     .argument("<command...>", "the command and its arguments")
     .requiredOption("-e, --election <name>", "what to compete for")
     .addOption(url())
     .option("--ttl <ms>", "how long a silent leader can block a successor", milliseconds, 10_000)
     .option("--id <id>", "this candidate's name for others to read (default: random)")
     .option("--metadata <json>", "what others may read about this candidate", json, null)
-    .option("--generation <n>", "the leading part of ELECT_FENCE; raise it when you move to another store", wholeNumber, 0)
+    .option(
+      "--generation <n>",
+      "the leading part of ELECT_FENCE; raise it when you move to another store",
+      wholeNumber,
+      0,
+    )
     .option("--grace <ms>", "how long CMD may take to stop after SIGTERM", milliseconds, 10_000)
     .option("--once", "leave with code 75 when leadership is lost, instead of campaigning again", false)
     .option("-q, --quiet", "say nothing but errors", false)
     .passThroughOptions()
     .addHelpText("after", examples.run)
-    .action(async (command: readonly string[], options: RunArguments) => exit(await runCommand(command, options)));
+    .action(async (command: readonly string[], options: RunArguments) =>
+      exit(await runCommand(command, options)),
+    );
 
   program
     .command("status")
@@ -87,7 +96,9 @@ function elect(exit: (code: number) => void): Command {
   program
     .command("watch")
     .summary("say who leads, at each change")
-    .description("Says who leads an election, now and at each change, one line each, until it is interrupted.")
+    .description(
+      "Says who leads an election, now and at each change, one line each, until it is interrupted.",
+    )
     .argument("<election>", "the election's name")
     .addOption(url())
     .option("--json", "as lines of JSON", false)
@@ -100,7 +111,9 @@ function elect(exit: (code: number) => void): Command {
   program
     .command("demo")
     .summary("show an election: four processes, and a leader that is killed again and again")
-    .description("Starts four candidates, kills the leader again and again, and says how long each take-over took.")
+    .description(
+      "Starts four candidates, kills the leader again and again, and says how long each take-over took.",
+    )
     .option("-u, --url <url>", "the store (default: SQLite in a temporary directory)")
     .option("--json", "as lines of JSON", false)
     .action(async ({ url: store, json: asJson }: DemoArguments) => {

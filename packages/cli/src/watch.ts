@@ -7,13 +7,16 @@ import { signalNumber } from "./signals.ts";
 
 export function watch(options: LookOptions): Promise<number> {
   const stop = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => stop.abort(signal));
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    process.once(signal, () => stop.abort(signal));
   complainOfTrouble();
   return look(options, async (election) => {
     try {
       for await (const leader of election.observe({ signal: stop.signal })) {
         const at = new Date().toISOString();
-        console.log(options.json ? JSON.stringify({ at, leader: leaderJson(leader) }) : `${at}  ${text(leader)}`);
+        console.log(
+          options.json ? JSON.stringify({ at, leader: leaderJson(leader) }) : `${at}  ${text(leader)}`,
+        );
       }
     } catch (error) {
       if (!stop.signal.aborted) throw error;

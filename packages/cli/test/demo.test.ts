@@ -16,21 +16,22 @@ function candidatesOf(pid: number): number[] {
 }
 
 describe("elect demo", () => {
-  it("shows crashes and a resignation, each taken over, under rising tokens", async () => {
-    const { code, out } = await elect(["demo"], { env });
-    expect(code).toBe(0);
+  it("shows crashes and a resignation, each taken over, under rising tokens; in words or in JSON", async () => {
+    const [plain, json] = await Promise.all([elect(["demo"], { env }), elect(["demo", "--json"], { env })]);
+    expect(plain.code).toBe(0);
     // No terminal, no cursor control.
-    expect(out).not.toContain("\u001b");
-    expect(out).toMatch(/^ok: 3 crashes taken over in [\d., ]+ ms; 1 resignation .*; tokens 1 < 2 < 3 < 4 < 5; never two leaders at once$/m);
-    expect(readdirSync(scratch.path)).toEqual([]);
-  });
-
-  it("says all of it as lines of JSON", async () => {
-    const { code, out } = await elect(["demo", "--json"], { env });
-    expect(code).toBe(0);
-    const facts = out.trimEnd().split("\n").map((line) => JSON.parse(line) as { event: string });
+    expect(plain.out).not.toContain("\u001b");
+    expect(plain.out).toMatch(
+      /^ok: 3 crashes taken over in [\d., ]+ ms; 1 resignation .*; tokens 1 < 2 < 3 < 4 < 5; never two leaders at once$/m,
+    );
+    expect(json.code).toBe(0);
+    const facts = json.out
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { event: string });
     expect(facts.filter(({ event }) => event === "elected")).toHaveLength(5);
     expect(facts.at(-1)).toMatchObject({ event: "summary", ok: true, wrong: [] });
+    expect(readdirSync(scratch.path)).toEqual([]);
   });
 
   it.each(["SIGINT", "SIGKILL"] as const)("leaves no process and no file behind after %s", async (signal) => {
@@ -52,7 +53,12 @@ describe("elect demo", () => {
 
 describe("the verdict", () => {
   const crash = { after: "crash", ms: 20 } as const;
-  const reign = (token: bigint, from: number, until: number | null): Reign => ({ id: `c${token}`, token, from, until });
+  const reign = (token: bigint, from: number, until: number | null): Reign => ({
+    id: `c${token}`,
+    token,
+    from,
+    until,
+  });
 
   it("is content with rising tokens, one leader at a time and two crashes", () => {
     expect(faults([reign(1n, 0, 10), reign(2n, 20, 30), reign(3n, 31, null)], [crash, crash])).toEqual([]);

@@ -2,6 +2,7 @@
  * The promise of `elect run`: all of the command's process group, a grandchild that ignores SIGTERM included, is gone before
  * the lease can end. Each case on a store with a lease (SQLite, mode "lease"), twenty times, by the clock of the host.
  */
+import { existsSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { connect, createElection } from "@elect/core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -13,7 +14,7 @@ const rounds = 20;
 const few = 5;
 /** At once; each is four processes. */
 const width = 5;
-const ttl = 2_000;
+const ttl = 3_000;
 
 const scratch = new Scratch();
 const url = `sqlite:${scratch.path}/store?mode=lease`;
@@ -38,10 +39,13 @@ interface Round {
 }
 
 /** Lets `harm` happen to a leader; settles with the last instants that matter. */
-async function round(name: string, harm: (round: Round) => Promise<void> | void): Promise<{ lastBeat: number; electedAt: number }> {
+async function round(
+  name: string,
+  harm: (round: Round) => Promise<void> | void,
+): Promise<{ lastBeat: number; electedAt: number }> {
   const file = scratch.file(name);
   // Once, so that it does not lead again before the successor does.
-  const words = ["--election", name, "--url", url, "--ttl", String(ttl), "--grace", "100", "--once"];
+  const words = ["--election", name, "--url", url, "--ttl", String(ttl), "--grace", "200", "--once"];
   await using elect = start(["run", ...words, "--", process.execPath, beatProgram, file]);
   await elect.printed(/^beating/m);
   await using successor = createElection({ backend, name, ttl });
@@ -117,9 +121,13 @@ describe("the whole group is gone before the lease can end", () => {
   it("when the process that holds the session is stopped", async () => {
     await inParallel(few, width, async (index) => {
       let leaseEnd = NaN;
-      const { lastBeat, electedAt } = await round(`holder-stop-${index}`, ({ elect, lease }) => {
-        process.kill(elect.holder, "SIGSTOP");
+      const { lastBeat, electedAt } = await round(`holder-stop-${index}`, async ({ elect, lease }) => {
+        const { holder } = elect;
+        process.kill(holder, "SIGSTOP");
         leaseEnd = endOf(lease);
+        await elect.printed(/lost the leadership/);
+        await until("the lease is over", () => hostNow() > leaseEnd);
+        process.kill(holder, "SIGCONT");
       });
       expect(lastBeat).toBeLessThan(leaseEnd);
       expect(lastBeat).toBeLessThan(electedAt);
@@ -136,5 +144,38 @@ describe("the whole group is gone before the lease can end", () => {
       });
       expect(lastBeat).toBeLessThan(leaseEnd);
     });
+  });
+
+  it("before the next one starts on this host, also if the store hands over at once", async () => {
+    const [first, second] = [scratch.file("leader"), scratch.file("follower")];
+    const words = (file: string): string[] => [
+      "run",
+      "-e",
+      "next",
+      "-u",
+      url,
+      "--",
+      process.execPath,
+      beatProgram,
+      file,
+    ];
+    await using leader = start(words(first));
+    await leader.printed(/^beating/m);
+    await using follower = start(words(second));
+    const { holder } = leader;
+    await using election = createElection({ backend, name: "next" });
+    const changes = election.observe();
+    const before = (await changes.next()).value;
+    // Nobody is left to end the command, and the store lets the follower lead.
+    leader.kill("SIGSTOP");
+    process.kill(holder, "SIGKILL");
+    for (let now = before; now == null || now.id === before?.id;) now = (await changes.next()).value;
+    const since = hostNow();
+    await until("it goes on beating", () => last(first) > since + 200);
+    expect(existsSync(second)).toBe(false);
+
+    leader.kill("SIGCONT");
+    await follower.printed(/^beating/m);
+    expect(Math.min(...beats(second).map(({ at }) => at))).toBeGreaterThan(last(first));
   });
 });

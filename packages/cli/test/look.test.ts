@@ -20,7 +20,10 @@ describe("elect status", () => {
       code: exitCodes.no,
       out: `${JSON.stringify({ election: "nobody", store: url, leader: null, candidates: [] })}\n`,
     });
-    expect(await elect(["status", "nobody"], { env })).toMatchObject({ code: exitCodes.no, out: /leader +nobody/ });
+    expect(await elect(["status", "nobody"], { env })).toMatchObject({
+      code: exitCodes.no,
+      out: /leader +nobody/,
+    });
   });
 
   it("says who leads, under which token, with what metadata, and who else would", async () => {
@@ -59,7 +62,10 @@ describe("elect watch", () => {
     watching.kill("SIGINT");
     const { code, out } = await watching.ended;
     expect(code).toBe(128 + 2);
-    const lines = out.trimEnd().split("\n").map((line) => (JSON.parse(line) as { leader: unknown }).leader);
+    const lines = out
+      .trimEnd()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { leader: unknown }).leader);
     expect(lines).toEqual([null, { id: "me", token: String(term.token), metadata: null }, null]);
   });
 
@@ -76,7 +82,10 @@ describe("elect watch", () => {
 
 describe("elect", () => {
   it("says its version and its help", async () => {
-    expect(await elect(["--version"])).toMatchObject({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+/) as string });
+    expect(await elect(["--version"])).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^\d+\.\d+\.\d+/) as string,
+    });
     expect((await elect(["--help"])).out).toMatch(/Examples:\n {2}elect demo/);
     expect((await elect(["run", "--help"])).out).toMatch(/ELECT_TOKEN/);
   });
@@ -85,7 +94,11 @@ describe("elect", () => {
     ["an unknown command", ["lead", "x"], exitCodes.usage],
     ["an unknown option", ["status", "x", "--nope"], exitCodes.usage],
     ["a scheme that is none", ["status", "x", "-u", "mysql://root:hunter2@db/"], exitCodes.usage],
-    ["an adapter that is not installed", ["status", "x", "-u", "redis://:hunter2@cache/"], exitCodes.adapterMissing],
+    [
+      "an adapter that is not installed",
+      ["status", "x", "-u", "redis://:hunter2@cache/"],
+      exitCodes.adapterMissing,
+    ],
     ["a URL in the wrong place", ["status", "x", "--uri=redis://:hunter2@cache/"], exitCodes.usage],
     ["a name that cannot be one", ["status", ""], exitCodes.usage],
   ])("tells %s in one line, without a stack and without credentials", async (_, words, expected) => {

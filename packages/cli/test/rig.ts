@@ -1,14 +1,22 @@
 /** Runs `elect` as users do, in a process of its own, and looks at what it does. */
 
 import { spawn, type ChildProcess } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { stripTypeScriptTypes } from "node:module";
+import { dirname, join, resolve } from "node:path";
 import { hostNow } from "../src/host-clock.ts";
 
-export const beatProgram: string = resolve(import.meta.dirname, "fixtures/beat.js");
+/** `fixtures/beat.ts` without its types: so many are started that stripping them each time would be felt. */
+export const beatProgram: string = join(mkdtempSync(join(tmpdir(), "elect-beat-")), "beat.mjs");
+const beatSource = new URL("./fixtures/beat.ts", import.meta.url);
+writeFileSync(beatProgram, stripTypeScriptTypes(readFileSync(beatSource, "utf8")));
+process.once("exit", () => rmSync(dirname(beatProgram), { recursive: true }));
+
 /** What is built, if it is what the sources say; it starts in half the time. */
-const [program, conditions] = isBuilt() ? ["../dist/main.js", []] : ["../src/main.ts", ["--conditions=@elect/source"]];
+const [program, conditions] = isBuilt()
+  ? ["../dist/main.js", []]
+  : ["../src/main.ts", ["--conditions=@elect/source"]];
 /** How long anything may take on a machine that is busy. */
 const patience = 20_000;
 
@@ -29,6 +37,11 @@ export async function elect(words: readonly string[], options?: ElectOptions): P
   return start(words, options).ended;
 }
 
+/** What stands for `elect` on the command line. */
+export function commandWords(): string[] {
+  return [process.execPath, ...conditions, resolve(import.meta.dirname, program)];
+}
+
 export function start(words: readonly string[], options: ElectOptions = {}): Elect {
   return new Elect(words, options);
 }
@@ -42,7 +55,8 @@ export class Elect implements AsyncDisposable {
   #news: PromiseWithResolvers<void> = Promise.withResolvers<void>();
 
   constructor(words: readonly string[], { env, cwd }: ElectOptions) {
-    this.#process = spawn(process.execPath, [...conditions, resolve(import.meta.dirname, program), ...words], {
+    const [node = "", ...own] = commandWords();
+    this.#process = spawn(node, [...own, ...words], {
       stdio: ["ignore", "pipe", "pipe"],
       // pnpm's way to start vitest lets packages find what they never asked for.
       env: { ...process.env, NODE_PATH: undefined, ELECT_URL: undefined, ...env },
@@ -79,7 +93,9 @@ export class Elect implements AsyncDisposable {
 
   /** The process that holds the session. */
   get holder(): number {
-    const holder = processes().find(({ parent, words }) => parent === this.pid && /holder\.[jt]s/.test(words));
+    const holder = processes().find(
+      ({ parent, words }) => parent === this.pid && /holder\.[jt]s/.test(words),
+    );
     if (holder === undefined) throw new Error("there is no holder");
     return holder.pid;
   }
@@ -90,7 +106,9 @@ export class Elect implements AsyncDisposable {
     const deadline = hostNow() + patience;
     while ([...(this.#out + this.#err).matchAll(all)].length < times) {
       if (this.#process.exitCode !== null || this.#process.signalCode !== null || hostNow() > deadline) {
-        throw new Error(`elect did not print ${String(pattern)} ${times} times, but:\n${this.#out}${this.#err}`);
+        throw new Error(
+          `elect did not print ${String(pattern)} ${times} times, but:\n${this.#out}${this.#err}`,
+        );
       }
       await Promise.race([this.#news.promise, after(1_000)]);
     }
@@ -128,7 +146,7 @@ export interface Beat {
   readonly at: number;
 }
 
-/** What `beat.js` has written. */
+/** What `beat.ts` has written. */
 export function beats(path: string): Beat[] {
   return readFileSync(path, "utf8")
     .split("\n")
@@ -173,12 +191,16 @@ export async function until(what: string, condition: () => boolean): Promise<voi
 }
 
 /** Does not keep the process alive. */
-export function after(ms: number): Promise<void> {
+function after(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }
 
 /** Runs `work` for 0 … count-1, so many at a time. */
-export async function inParallel(count: number, width: number, work: (index: number) => Promise<void>): Promise<void> {
+export async function inParallel(
+  count: number,
+  width: number,
+  work: (index: number) => Promise<void>,
+): Promise<void> {
   let next = 0;
   const lane = async (): Promise<void> => {
     while (next < count) await work(next++);
@@ -188,7 +210,9 @@ export async function inParallel(count: number, width: number, work: (index: num
 
 function isBuilt(): boolean {
   return ["cli", "core", "sqlite"].every((name) => {
-    const [src = "", dist = ""] = ["src", "dist"].map((part) => resolve(import.meta.dirname, "../..", name, part));
+    const [src = "", dist = ""] = ["src", "dist"].map((part) =>
+      resolve(import.meta.dirname, "../..", name, part),
+    );
     if (!existsSync(dist)) return false;
     return Math.max(...times(src, ".ts")) < Math.min(...times(dist, ".js"));
   });

@@ -32,7 +32,21 @@ describe("the environment of the command", () => {
       const deadline = BigInt(fs.readFileSync(ELECT_DEADLINE_FILE, "utf8"));
       const left = Number(deadline - process.hrtime.bigint()) / 1e6;
       console.log(JSON.stringify({ ELECT_ELECTION, ELECT_CANDIDATE, ELECT_STORE, ELECT_TOKEN, ELECT_FENCE, ELECT_TTL, left, MINE, ELECT_DEADLINE_FILE }));`;
-    const words = ["run", "-e", name, "--id", "me", "--ttl", "5000", "--generation", "7", "--", node, "-e", script];
+    const words = [
+      "run",
+      "-e",
+      name,
+      "--id",
+      "me",
+      "--ttl",
+      "5000",
+      "--generation",
+      "7",
+      "--",
+      node,
+      "-e",
+      script,
+    ];
     const { code, out } = await elect(words, { env: { ...env, MINE: "kept" } });
     expect(code).toBe(0);
     const seen = JSON.parse(out) as Record<string, string> & { left: number };
@@ -54,14 +68,19 @@ describe("the environment of the command", () => {
       const read = () => BigInt(fs.readFileSync(process.env.ELECT_DEADLINE_FILE, "utf8"));
       const first = read();
       setInterval(() => { if (read() > first) process.exit(5); }, 5);`;
-    const { code } = await elect(["run", "-e", election(), "--ttl", "500", "--", node, "-e", script], { env });
+    const { code } = await elect(["run", "-e", election(), "--ttl", "500", "--", node, "-e", script], {
+      env,
+    });
     expect(code).toBe(5);
   });
 });
 
 describe("the exit code", () => {
   it("is the command's, and the words after it are the command's own", async () => {
-    const { code, out } = await elect(["run", "-e", election(), "sh", "-c", 'echo "$@"; exit 7', "sh", "--once", "-q"], { env });
+    const { code, out } = await elect(
+      ["run", "-e", election(), "sh", "-c", 'echo "$@"; exit 7', "sh", "--once", "-q"],
+      { env },
+    );
     expect({ code, out }).toEqual({ code: 7, out: "--once -q\n" });
   });
 
@@ -126,18 +145,38 @@ describe("ending", () => {
 
   it("kills what is still there after the grace, and only then", async () => {
     const file = scratch.file("grace");
-    const running = start(["run", "-e", election(), "--grace", "300", "--", node, beatProgram, file], { env });
+    const running = start(["run", "-e", election(), "--grace", "300", "--", node, beatProgram, file], {
+      env,
+    });
     await running.printed(/^beating/m);
     const told = hostNow();
     running.kill("SIGTERM");
     expect(await running.ended).toMatchObject({ code: 128 + 15 });
-    const lastOf = (role: string): number => Math.max(...beats(file).filter((beat) => beat.role === role).map(({ at }) => at));
+    const lastOf = (role: string): number =>
+      Math.max(
+        ...beats(file)
+          .filter((beat) => beat.role === role)
+          .map(({ at }) => at),
+      );
     expect(lastOf("deaf")).toBeGreaterThan(told + 200);
     await ends(file);
   });
 
   it("kills at once when it is told a second time", async () => {
-    const running = start(["run", "-e", election(), "--grace", "60000", "--", "sh", "-c", 'trap "" TERM; echo up; while :; do sleep 1; done'], { env });
+    const running = start(
+      [
+        "run",
+        "-e",
+        election(),
+        "--grace",
+        "60000",
+        "--",
+        "sh",
+        "-c",
+        'trap "" TERM; echo up; while :; do sleep 1; done',
+      ],
+      { env },
+    );
     await running.printed(/up/);
     running.kill("SIGTERM");
     running.kill("SIGINT");
@@ -149,7 +188,9 @@ describe("ending", () => {
     const script = `const { spawn } = require("node:child_process");
       spawn(process.execPath, [${JSON.stringify(beatProgram)}, ${JSON.stringify(file)}, "parent", "stray"], { stdio: ["ignore", "pipe", "inherit"] })
         .stdout.once("data", () => process.exit(3));`;
-    const { code } = await elect(["run", "-e", election(), "--grace", "100", "--", node, "-e", script], { env });
+    const { code } = await elect(["run", "-e", election(), "--grace", "100", "--", node, "-e", script], {
+      env,
+    });
     expect(code).toBe(3);
     expect(new Set(beats(file).map(({ role }) => role))).toEqual(new Set(["parent", "deaf", "stray"]));
     const pids = new Set(beats(file).map(({ pid }) => pid));
@@ -158,7 +199,10 @@ describe("ending", () => {
 
   it("leaves nothing behind when elect is killed", async () => {
     const file = scratch.file("killed");
-    const running = start(["run", "-e", election(), "--ttl", "1000", "--", node, beatProgram, file, "parent", "stray"], { env });
+    const running = start(
+      ["run", "-e", election(), "--ttl", "1000", "--", node, beatProgram, file, "parent", "stray"],
+      { env },
+    );
     await running.printed(/^beating/m);
     const { holder } = running;
     const deadline = environmentOf(holder, running.pid);
@@ -180,7 +224,10 @@ describe("ending", () => {
 
 /** The deadline file of the command that `foreground` runs. */
 function environmentOf(holder: number, foreground: number): string {
-  const children = readFileSync(`/proc/${foreground}/task/${foreground}/children`, "utf8").trim().split(" ").map(Number);
+  const children = readFileSync(`/proc/${foreground}/task/${foreground}/children`, "utf8")
+    .trim()
+    .split(" ")
+    .map(Number);
   const command = children.find((pid) => pid !== holder) ?? 0;
   const environment = readFileSync(`/proc/${command}/environ`, "utf8").split("\0");
   return environment.find((entry) => entry.startsWith("ELECT_DEADLINE_FILE="))?.split("=")[1] ?? "";
@@ -188,8 +235,19 @@ function environmentOf(holder: number, foreground: number): string {
 
 describe("when leadership is lost", () => {
   const lease = `${url}-lease?mode=lease`;
-  const words = (name: string, ...more: string[]): string[] =>
-    ["run", "-e", name, "-u", lease, "--ttl", "500", ...more, "--", "sleep", "60"];
+  const words = (name: string, ...more: string[]): string[] => [
+    "run",
+    "-e",
+    name,
+    "-u",
+    lease,
+    "--ttl",
+    "500",
+    ...more,
+    "--",
+    "sleep",
+    "60",
+  ];
 
   it("campaigns again", async () => {
     await using running = start(words(election()));

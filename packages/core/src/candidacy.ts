@@ -59,6 +59,7 @@ export class Candidacy implements Election, Claimant, TermHost {
   #drain: Timer | null = null;
   /** The token of a term that ended by the clock: the store may still hold its record. */
   #expired: bigint | null = null;
+  leftUntil = 0;
   /** Resolved at each change of state. */
   #change = Promise.withResolvers<void>();
   #closing: Promise<CloseReport> | null = null;
@@ -198,8 +199,7 @@ export class Candidacy implements Election, Claimant, TermHost {
 
   /** Settles when nothing of an earlier term or campaign is left to be given back. */
   async #givenBack(): Promise<void> {
-    while (this.#state.phase === "withdrawing" || this.#state.phase === "releasing")
-      await this.#change.promise;
+    while (this.#isGivingBack()) await this.#change.promise;
   }
 
   #take(fact: Fact): void {
@@ -285,14 +285,14 @@ export class Candidacy implements Election, Claimant, TermHost {
 
   /** Gives back what is left, and does without the session from now on. */
   async #leave(): Promise<CloseReport> {
+    const token = this.#state.phase === "releasing" ? this.#state.token : this.#expired;
     await this.#within(giveBackLimit, this.#givenBack());
-    const { phase } = this.#state;
-    const token = phase === "releasing" ? this.#state.token : this.#expired;
     this.#inside.elections.delete(this);
     await this.#session.leave(this);
-    const forMs = this.#session.heldUntil - this.clock.now();
-    const remains = (token !== null || phase === "withdrawing") && forMs > 0;
-    return { remains: remains ? [this.#remainder(token, "store-unreachable", forMs)] : [] };
+    // Others may need the session, and it goes on giving back.
+    const until = this.#isGivingBack() ? this.#session.heldUntil : this.leftUntil;
+    const forMs = until - this.clock.now();
+    return { remains: forMs > 0 ? [this.#remainder(token, "store-unreachable", forMs)] : [] };
   }
 
   /** Settles when no work runs that was told to stop. */
@@ -326,6 +326,10 @@ export class Candidacy implements Election, Claimant, TermHost {
       event,
       reason,
     }));
+  }
+
+  #isGivingBack(): boolean {
+    return this.#state.phase === "withdrawing" || this.#state.phase === "releasing";
   }
 
   #isClosed(): boolean {

@@ -7,6 +7,8 @@ import type { CandidateRecord, Claim } from "./port.ts";
 export interface Claimant {
   readonly election: string;
   readonly candidate: CandidateRecord;
+  /** Until when the store may hold something for it that an ended session did not give back. */
+  leftUntil: number;
   tell(fact: Fact): void;
   trouble(error: unknown): void;
 }

@@ -68,6 +68,11 @@ export class Claims {
     return new Set(this.#book.all().map((entry) => entry.claimant));
   }
 
+  /** Those for whom the store may hold something: a record, a place in the queue, or nobody knows what. */
+  exposed(): Claimant[] {
+    return this.#book.all().flatMap((entry) => (entry.standing === "due" ? [] : entry.claimant));
+  }
+
   /** Makes the claim, or makes it again. */
   claim(nonce: string, claimant: Claimant): void {
     const entry = this.#book.find(nonce) ?? this.#book.enter(nonce, claimant);

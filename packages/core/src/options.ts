@@ -93,7 +93,7 @@ export function resolveOptions(options: ElectionOptions, maxTtl: number): Resolv
   return { name, ttl, id: id ?? null, metadata: serialise(name, metadata), generation, drainTimeout };
 }
 
-export function checkName(option: "name" | "id", name: unknown): asserts name is string {
+function checkName(option: "name" | "id", name: unknown): asserts name is string {
   if (typeof name !== "string" || name === "") {
     throw new InvalidOptionError(option, `The election's ${option} must be a non-empty string.`);
   }

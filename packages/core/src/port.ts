@@ -32,7 +32,7 @@
  *   death. A missing session record means "lease over", never "lock free".
  */
 
-import type { ElectError, RefusedError } from "./errors.ts";
+import type { RefusedError } from "./errors.ts";
 
 /** What bounds one port call. */
 export interface Call {
@@ -257,5 +257,3 @@ export interface Limit {
   readonly promise: number;
   readonly sentence: string;
 }
-
-export type { ElectError, RefusedError };

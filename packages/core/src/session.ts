@@ -35,6 +35,8 @@ interface Open {
   /** When to prove next. */
   proveAt: number;
   end: End | null;
+  /** At its end: those for whom the store may hold something. */
+  exposed: readonly Claimant[];
 }
 
 export class SharedSession {
@@ -48,8 +50,6 @@ export class SharedSession {
   #life: Promise<void> | null = null;
   #sleep: { timer: Timer; wake: () => void } | null = null;
   #giveUp = new AbortController();
-  /** Until when the store may go on holding what an ended session held. */
-  #heldUntil = 0;
   #background = false;
   /** Whether the store has ever let us in. */
   #opened = false;
@@ -90,9 +90,9 @@ export class SharedSession {
     this.#life = this.#live();
   }
 
-  /** The instant until which the store may still hold something of ours; 0 when it holds nothing. */
+  /** The instant until which the store may still hold something of ours if no proof reaches it any more. */
   get heldUntil(): number {
-    return this.#open === null ? this.#heldUntil : this.#clock.now() + this.#open.session.ttlMs;
+    return this.#clock.now() + (this.#open?.session.ttlMs ?? 0);
   }
 
   /** From now on the session does not keep the process alive. */
@@ -132,7 +132,15 @@ export class SharedSession {
         );
         const lease = new Lease(sentAt, session.ttlMs, session.proofLagMs);
         const proveAt = sentAt + this.#period(session);
-        opened = { session, lease, over: new AbortController(), certain: true, end: null, proveAt };
+        opened = {
+          session,
+          lease,
+          over: new AbortController(),
+          certain: true,
+          end: null,
+          proveAt,
+          exposed: [],
+        };
         this.#open = opened;
         this.#opened = true;
         this.#publish(session, "opened");
@@ -162,7 +170,7 @@ export class SharedSession {
         await this.#pause(Math.min(open.proveAt, lease.validUntil) - now);
         continue;
       }
-      if (await this.#prove(open)) {
+      if (await this.#prove(open, failures)) {
         failures = 0;
         open.proveAt = now + this.#period(session);
       } else {
@@ -176,11 +184,14 @@ export class SharedSession {
     return about(this.#clock, session.ttlMs / 3);
   }
 
-  /** One proof. It races the deadline: an answer that comes too late finds the session over. */
-  async #prove(open: Open): Promise<boolean> {
+  /**
+   * One proof. It races the deadline: an answer that comes too late finds the session over. The first attempt is short, so
+   * that others can follow; each later one may take longer, as it has to connect again, perhaps over a slow link.
+   */
+  async #prove(open: Open, failures: number): Promise<boolean> {
     const { session, lease } = open;
     const sentAt = this.#clock.now();
-    const limit = Math.min(Math.max(session.ttlMs / 6, 50), longestProof, lease.validUntil - sentAt);
+    const limit = Math.min((session.ttlMs / 6) * (1 + failures), longestProof, lease.validUntil - sentAt);
     const held = new Map(this.claims.held);
     let outcome: Proof["kind"] | "unknown" = "unknown";
     let failure: unknown;
@@ -249,9 +260,9 @@ export class SharedSession {
     const open = this.#open;
     if (open !== null && open.end === null) {
       open.end = end;
+      open.exposed = this.claims.exposed();
       // While work may still run (it was told to stop just now), the store's own lease keeps others out.
-      const stillHeld = end !== "dead" && this.claims.size > 0;
-      this.#heldUntil = stillHeld ? this.#clock.now() + open.session.ttlMs : 0;
+      if (end === "expired") this.#leaveBehind(open);
       // Nobody wants these answers any more; a proof may still finish before the session is ended in the store.
       if (end !== "unneeded") open.over.abort();
       this.#publish(open.session, "ended", detail);
@@ -260,15 +271,20 @@ export class SharedSession {
     this.#sleep?.wake();
   }
 
-  async #finish({ session, end, over }: Open): Promise<void> {
+  #leaveBehind({ exposed, session }: Open): void {
+    for (const claimant of exposed) claimant.leftUntil = this.#clock.now() + session.ttlMs;
+  }
+
+  async #finish(open: Open): Promise<void> {
+    const { session, end, over } = open;
     this.#open = null;
     over.abort();
     if (end === "unneeded") {
       try {
         await bounded(this.#clock, Math.min(this.#ttl / 2, 2_000), (call) => session.end(call));
-        this.#heldUntil = 0;
         return;
       } catch (error) {
+        this.#leaveBehind(open);
         this.#trouble("end", error);
       }
     }

@@ -5,13 +5,7 @@
 
 import { Etcd3 } from "etcd3";
 import { InvalidOptionError } from "@elect/core/adapter";
-import type { Certificates, EtcdOptions, Settings } from "./options.ts";
-
-/** A client of the user's: an `Etcd3`. Its configuration is read, nothing else. */
-export interface EtcdClient {
-  close(): void;
-  watch(): object;
-}
+import type { Certificates, EtcdClient, EtcdOptions, Settings } from "./options.ts";
 
 export interface Header {
   readonly cluster_id: string;

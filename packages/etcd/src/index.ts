@@ -8,7 +8,6 @@ import { createBackend, type Backend } from "@elect/core/adapter";
 import { EtcdAdapter } from "./adapter.ts";
 import { optionsOfUrl, resolveOptions, type EtcdOptions } from "./options.ts";
 
-export type { EtcdClient } from "./client.ts";
 export {
   guardedTxn,
   type GuardedOperation,
@@ -17,7 +16,7 @@ export {
   type GuardingTransaction,
   type GuardOptions,
 } from "./guard.ts";
-export type { EtcdOptions, EtcdTls } from "./options.ts";
+export type { EtcdClient, EtcdOptions, EtcdTls } from "./options.ts";
 
 /**
  * A backend on etcd, from options or a URL: `etcd("etcd://etcd-1:2379,etcd-2:2379,etcd-3:2379")`. Connects only when

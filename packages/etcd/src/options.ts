@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { rootCertificates } from "node:tls";
 import { InvalidOptionError } from "@elect/core/adapter";
-import { configurationOf, type EtcdClient } from "./client.ts";
+import { configurationOf } from "./client.ts";
 
 export interface EtcdOptions {
   /**
@@ -24,6 +24,12 @@ export interface EtcdOptions {
    * into clients of our own. Yours is never used, timed out or closed.
    */
   readonly client?: EtcdClient;
+}
+
+/** A client of the user's: an `Etcd3`. Its configuration is read, nothing else. */
+export interface EtcdClient {
+  close(): void;
+  watch(): object;
 }
 
 export interface EtcdTls {

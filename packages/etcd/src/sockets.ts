@@ -39,7 +39,10 @@ export class Sockets {
 
   /** Whether they keep the process alive. gRPC says yes as long as there is a stream, which a watch is for ever. */
   hold(alive: boolean): void {
-    for (const socket of this.#open) alive ? socket.ref() : socket.unref();
+    for (const socket of this.#open) {
+      if (alive) socket.ref();
+      else socket.unref();
+    }
   }
 
   /** Resets all, now and as they come. */

@@ -149,7 +149,7 @@ export function leaving(keys: Keys, { election, mark }: Stake): Operation[] {
   ];
 }
 
-export function look(key: Buffer): Operation {
+function look(key: Buffer): Operation {
   return { request_range: { key, keys_only: true } };
 }
 

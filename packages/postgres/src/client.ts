@@ -53,6 +53,17 @@ interface Statement {
   readonly name?: string;
 }
 
+/**
+ * Whose plan: one that the server keeps, because a handful of elections is concerned and making it takes longer than running
+ * it; or one that is made for the number of elections at hand. Where it does not matter, nothing is said.
+ */
+export type Plan = "kept" | "made";
+
+export const planCacheMode: Readonly<Record<Plan, string>> = {
+  kept: "force_generic_plan",
+  made: "force_custom_plan",
+};
+
 export interface LinkEvents {
   notified?(channel: string, payload: string): void;
   /**
@@ -95,6 +106,7 @@ export class Link {
   #over: { readonly cause: unknown } | null = null;
   readonly #warnings: string[] = [];
   readonly #names = new Map<string, string>();
+  #plan: Plan = "kept";
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(client: Driver, events: LinkEvents) {
@@ -129,15 +141,12 @@ export class Link {
     return this.#client.processID;
   }
 
-  /**
-   * Sends a statement when those before it are answered. Rejects at once when `signal` aborts. A plan that
-   * is kept saves the time to make it, which is longer than that to run it when a handful of elections is concerned.
-   */
+  /** Sends a statement when those before it are answered. Rejects at once when `signal` aborts. */
   async query(
     text: string,
     values: readonly Value[],
     signal: AbortSignal,
-    plan: "made" | "kept" = "made",
+    plan: Plan | null = null,
   ): Promise<readonly Row[]> {
     const before = this.#last;
     const { promise: done, resolve } = Promise.withResolvers<void>();
@@ -145,6 +154,10 @@ export class Link {
     try {
       // Before our turn there is nothing of ours on the wire: giving up destroys nothing.
       await unlessAborted(before, signal);
+      if (plan !== null && plan !== this.#plan) {
+        await this.#send({ text: `set plan_cache_mode = ${planCacheMode[plan]}`, values: [] }, signal);
+        this.#plan = plan;
+      }
       return await this.#send({ text, values, ...(plan === "kept" && { name: this.#nameOf(text) }) }, signal);
     } finally {
       void before.then(() => resolve());

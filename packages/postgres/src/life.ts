@@ -14,12 +14,14 @@ import { randomBytes } from "node:crypto";
 import type { Call } from "@elect/core/adapter";
 
 import { sessionChannel } from "./channels.ts";
-import { unlessAborted, type Link, type Row, type Value } from "./client.ts";
+import { unlessAborted, type Link, type Plan, type Row, type Value } from "./client.ts";
 import { refusalIn } from "./errors.ts";
 import type { Settings } from "./options.ts";
+import { sweep } from "./remains.ts";
 import { ensureTables } from "./schema.ts";
 import { connect, type Server } from "./server.ts";
-import type { Batched, Sql } from "./sql.ts";
+import type { Batched } from "./sql-elections.ts";
+import type { Sql } from "./sql.ts";
 
 /** The session is dead, and no later call can change that. */
 export class SessionOver extends Error {
@@ -66,11 +68,12 @@ export class Life {
     this.#events = events;
   }
 
-  /** Creates the session's row. */
+  /** Creates the session's row: last, so that who gives up before leaves nothing. */
   async begin(call: Call): Promise<Server> {
     const { takeover } = this.#settings;
     const { server } = await this.#connect(call, async (link, key) => {
       await ensureTables(link, this.#settings, call);
+      await sweep(async (text, values) => link.query(text, values, call.signal), this.#sql);
       return link.query(this.#sql.openSession, [this.id, key, this.#ttlMs, takeover], call.signal);
     });
     return server;
@@ -81,7 +84,7 @@ export class Life {
     text: string,
     values: readonly Value[],
     call: Call,
-    plan: "made" | "kept" = "made",
+    plan: Plan | null = null,
   ): Promise<readonly Row[]> {
     const { link } = await this.#connection(call);
     try {
@@ -98,7 +101,7 @@ export class Life {
     values: readonly Value[],
     call: Call,
   ): Promise<readonly Row[]> {
-    return count <= 10 ? this.run(few, values, call, "kept") : this.run(many, values, call);
+    return count <= 10 ? this.run(few, values, call, "kept") : this.run(many, values, call, "made");
   }
 
   /** The key of the life lock that the current connection carries. */

@@ -13,34 +13,36 @@ export type Run = (text: string, values: readonly Value[]) => Promise<readonly R
 /** Ends a session on its owner's word, and clears away after it as far as that goes. */
 export async function endSession(run: Run, sql: Sql, id: string): Promise<void> {
   const free = await run(sql.endSession, [id]);
-  const woken = namesIn(free.filter(({ told }) => told !== null));
   try {
-    await clearAway(run, sql, id, woken);
+    await clearAway(run, sql, [id], namesIn(free.filter(({ told }) => told !== null)));
   } catch {
     // It is over, and that is what was asked for; the next session that opens clears away the rest.
   }
 }
 
-/** Clears away what a dead session left; of one that is not dead, nothing. For `woken` somebody has been woken. */
-async function clearAway(run: Run, sql: Sql, id: string, woken: readonly string[] = []): Promise<void> {
-  const taken = new Set(woken);
-  const names = namesIn(await run(sql.clear, [id])).filter((name) => !taken.has(name));
-  if (names.length > 0) await run(sql.settle.many, [names]);
-  await run(sql.forget, [id]);
-}
-
-/** Clears away after sessions that ended without a word and that nobody missed. */
+/** Clears away after sessions that ended without a word and that nobody missed: a few statements, however many. */
 export async function sweep(run: Run, sql: Sql): Promise<void> {
   try {
-    for (const { id } of await run(sql.remains, [])) {
-      if (typeof id !== "string") continue;
-      await run(sql.bury, [id, "", []]);
-      await clearAway(run, sql, id);
-    }
+    const remains = await run(sql.remains, []);
+    const dead = remains.flatMap(({ id }) => (typeof id === "string" ? [id] : []));
+    if (dead.length > 0) await clearAway(run, sql, dead, []);
   } catch (error) {
     // Somebody is in the way, and another time will do. An error of the connection is another matter.
     if (stateOf(error) === null) throw error;
   }
+}
+
+/** Clears away what dead sessions left; of one that is not dead, nothing. For `woken` somebody has been woken. */
+async function clearAway(
+  run: Run,
+  sql: Sql,
+  dead: readonly string[],
+  woken: readonly string[],
+): Promise<void> {
+  const taken = new Set(woken);
+  const names = namesIn(await run(sql.clear, [dead])).filter((name) => !taken.has(name));
+  if (names.length > 0) await run(sql.settle.many, [names]);
+  await run(sql.forget, [dead]);
 }
 
 export function namesIn(rows: readonly Row[]): string[] {

@@ -6,7 +6,7 @@
 
 import { RefusedError, type Call } from "@elect/core/adapter";
 
-import { Link, type LinkEvents, type Row } from "./client.ts";
+import { Link, planCacheMode, type LinkEvents, type Row } from "./client.ts";
 import { pooler, refusalIn, standby } from "./errors.ts";
 import type { Settings } from "./options.ts";
 
@@ -79,6 +79,8 @@ function settingsFor({ kind, ttlMs }: Purpose): Record<string, string> {
     enable_seqscan: "off",
     // The first of a queue is found at the beginning of its index, not by sorting all who wait.
     enable_bitmapscan: "off",
+    // Left to itself, the server makes a new plan each time for what is asked most often: see client.ts.
+    plan_cache_mode: planCacheMode.kept,
     // Statements over a thousand elections look expensive to the planner; compiling them costs more.
     jit: "off",
   };

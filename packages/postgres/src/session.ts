@@ -20,7 +20,7 @@ import type { Row } from "./client.ts";
 import { isMissing, pooler, sqlstate, stateOf } from "./errors.ts";
 import { Life, SessionOver } from "./life.ts";
 import type { Settings } from "./options.ts";
-import { endSession, namesIn, sweep } from "./remains.ts";
+import { endSession, namesIn } from "./remains.ts";
 import { Ring } from "./ring.ts";
 import type { Server } from "./server.ts";
 import type { Sql } from "./sql.ts";
@@ -81,7 +81,6 @@ export class PostgresSession implements Session {
     const ring = settings.takeover === "connection" ? new Ring(settings, sql, nonce, ttlMs) : null;
     try {
       const server = await life.begin(call);
-      await sweep(async (text, values) => life.run(text, values, call), sql);
       ring?.enter();
       return new PostgresSession(settings, sql, { ...request, ttlMs }, life, server, ring);
     } catch (error) {

@@ -1,10 +1,11 @@
 /**
- * Everything that is said to the server while electing, in one place. Each text is one statement and one transaction.
+ * Everything that is said to the server while electing: here about sessions, in sql-elections.ts about elections, and
+ * what they share in sql-parts.ts. Each text is one statement and one transaction.
  *
- * Rules of this file:
+ * Rules of these files:
  *
- * - *Death is one step* (S1): only `bury` and `endSession` set `dead`, and nothing unsets it. `bury` is one conditional
- *   update of one row, so a proof that commits before it wins: PostgreSQL looks at the row again once it has the lock.
+ * - *Death is one step* (S1): only `bury`, `remains` and `endSession` set `dead`, and nothing unsets it. Each is a
+ *   conditional update, so a proof that commits before it wins: PostgreSQL looks at the row again once it has its lock.
  * - *Every step sees its session alive* (S3, S4): `join` and `claim` lock the own session's row against `bury`, and do
  *   nothing unless they run on the connection whose life key that row names. A reconnect names a new key, so a
  *   delayed copy of an older statement is refused.
@@ -18,74 +19,23 @@
  * - Names are qualified, values are parameters, and all that is returned is text.
  */
 
-import { changesChannel, neighbourChanged, onlookersKey, sessionChannel, wakePrefix } from "./channels.ts";
-import { quoted } from "./schema.ts";
-
-/** The bits of a token below the timeline. */
-const counterBits = 42;
-
-export interface Batched {
-  /** For up to ten. */
-  readonly few: string;
-  readonly many: string;
-}
+import { neighbourChanged, sessionChannel } from "./channels.ts";
+import { electionSql, type ElectionSql } from "./sql-elections.ts";
+import { partsFor, type Parts } from "./sql-parts.ts";
 
 type OfSession = "openSession" | "resumeSession" | "prove" | "held" | "endSession" | "neighbour" | "greet";
 type OfTheDead = "bury" | "vacateOrphan" | "remains" | "clear" | "forget";
 type OfOnlookers = "leader" | "candidates";
-type OfElections = "join" | "claim" | "release" | "settle";
 
-export type Sql = Readonly<
-  Record<OfSession | OfTheDead | OfOnlookers, string> & Record<OfElections, Batched>
->;
+export type Sql = Readonly<Record<OfSession | OfTheDead | OfOnlookers, string>> & ElectionSql;
 
 export function sqlFor(schema: string): Sql {
-  const s = quoted(schema);
-  const changes = changesChannel(schema);
+  const parts = partsFor(schema);
+  return { ...sessionSql(parts), ...electionSql(parts) };
+}
 
-  /** The own session, alive and on the connection that carries its life. */
-  const me = `id = $1 and not dead and life::text = current_setting('elect.life', true)`;
-
-  /** The timeline of the server that runs the statement: see server.ts. */
-  const timeline = `current_setting('elect.timeline', true)::bigint`;
-
-  /** The next session in the order of ids, round the end: see ring.ts. */
-  const neighbour = `
-      select n.id, n.life from ${s}.session n
-       where not n.dead and n.takeover = 'connection' and n.timeline = ${timeline} and n.id <> $1
-       order by n.id <= $1, n.id limit 1`;
-
-  /** The first of those who wait for the election in `from.name`, if its session lives and is proven. */
-  const firstWaiting = (from: string, except = ""): string => `
-      select w.session from ${s}.waiter w join ${s}.session ws on ws.id = w.session
-       where w.election = ${from}.name and not ws.dead and ws.lease > clock_timestamp() ${except}
-       order by w.place limit 1`;
-
-  const asked = `
-    asked as materialized (
-      select * from unnest($2::text[], $3::text[], $4::text[], $5::text[]) with ordinality
-        as a (name, nonce, candidate, metadata, position))`;
-
-  const takeLife = `
-    lock as materialized (
-      select pg_try_advisory_lock($2::bigint) as taken, set_config('elect.life', $2::bigint::text, false) as life)`;
-
-  const vacant = `session = null, nonce = null, token = null, ttl_ms = null, candidate = null, metadata = null`;
-  const wakeUp = `pg_notify('${sessionChannel("")}' || n.session, '${wakePrefix}' || free.name)`;
-
-  /**
-   * Tells onlookers, if there are any, which elections changed; "all", where the names are too long for a notification.
-   * The lock is had, until the statement's end, only where no onlooker shares it; who comes later waits for it, and then looks.
-   */
-  const tell = (names: string): string => `
-    (select pg_notify('${changes}', case when octet_length(n.names) < 7900 then n.names else '' end)::text
-       from (select string_agg(name, E'\\n') as names from ${names}) n
-      where case when n.names is null then false else not pg_try_advisory_xact_lock(${onlookersKey(schema)}) end)`;
-
-  const batched = (write: (only: (column: string, parameter: number) => string) => string): Batched => ({
-    few: write((column, parameter) => ` and ${column} = any ($${parameter}::text[])`),
-    many: write(() => ""),
-  });
+function sessionSql(parts: Parts): Omit<Sql, keyof ElectionSql> {
+  const { s, me, timeline, neighbour, firstWaiting, takeLife, vacant, wakeUp, tell } = parts;
 
   return {
     /** (id, life, ttl, takeover) */
@@ -125,59 +75,6 @@ export function sqlFor(schema: string): Sql {
     /** (id): the nonces of what the session holds. */
     held: `select nonce from ${s}.election where session = $1`,
 
-    /** (id, names, nonces, candidates, metadata): waits for elections; safe to repeat. */
-    join: batched(
-      (only) => `
-      with me as materialized (select from ${s}.session where ${me} for share), ${asked},
-      places as (
-        insert into ${s}.election (name)
-        select distinct a.name from asked a cross join me order by a.name
-        on conflict do nothing)
-      insert into ${s}.waiter (election, session, nonce, candidate, metadata)
-      select a.name, $1, a.nonce, a.candidate, a.metadata from asked a cross join me
-       where not exists (
-         select from ${s}.election e
-          where e.name = a.name${only("e.name", 2)} and e.session is not distinct from $1 and e.nonce = a.nonce)
-       order by a.position
-      on conflict do nothing`,
-    ),
-
-    /** (id, names, nonces, candidates, metadata, ttl): takes what is free. */
-    claim: batched(
-      (only) => `
-      with me as materialized (select from ${s}.session where ${me} for share), ${asked},
-      first as materialized (select distinct on (name) * from asked order by name, position),
-      free as materialized (
-        select e.name from ${s}.election e join first f on f.name = e.name cross join me
-         where (e.session is null or exists (select from ${s}.session d where d.id = e.session and d.dead))${only("e.name", 2)}
-         order by e.name
-           for update of e skip locked),
-      taken as (
-        update ${s}.election e
-           set session = $1, nonce = f.nonce, candidate = f.candidate, metadata = f.metadata, ttl_ms = $6::integer,
-               token = (${timeline} << ${counterBits}) | nextval('${s.replaceAll("'", "''")}.token')
-          from free join first f on f.name = free.name
-         where e.name = free.name${only("e.name", 2)}
-        returning e.name, e.nonce, e.token),
-      served as (delete from ${s}.waiter w using taken t where w.nonce = t.nonce${only("w.nonce", 3)})
-      select (select count(*) from me)::text as alive,
-             case when t.nonce is not null then t.token end::text as granted,
-             (e.name is not null)::text as present,
-             e.session, e.nonce, e.token::text, e.candidate, e.metadata, e.ttl_ms::text as term_ttl,
-             h.dead::text, (h.timeline = ${timeline})::text as current, h.ttl_ms::text as ttl, h.takeover,
-             h.timeline || ':' || h.renewals as version,
-             (extract(epoch from h.lease - clock_timestamp()) * 1000)::text as lease,
-             (select count(*) from (
-                select from ${s}.waiter q where q.election = a.name and q.place < w.place limit 10) ahead)::text as ahead,
-             case when a.position = 1 then ${tell("taken")} end as told
-        from asked a
-        left join taken t on t.nonce = a.nonce
-        left join ${s}.election e on e.name = a.name${only("e.name", 2)}
-        left join ${s}.session h on h.id = e.session
-        left join ${s}.waiter w on w.nonce = a.nonce${only("w.nonce", 3)}
-       order by a.position`,
-    ),
-
     /** (id, version, names not to wake for): declares a session dead, if it is; says how often (0 or 1). */
     bury: `
       with buried as (
@@ -204,47 +101,6 @@ export function sqlFor(schema: string): Sql {
        where e.name = $1 and e.token = $2::bigint
          and not exists (select from ${s}.session h where h.id = e.session)`,
 
-    /** (id, names, nonces, wake): lets go of terms and places in the queue; answers the elections that are now free. */
-    release: batched(
-      (only) => `
-      with gone as materialized (select * from unnest($2::text[], $3::text[]) as g (name, nonce)),
-      vacated as (
-        update ${s}.election e
-           set ${vacant}
-          from gone g
-         where e.name = g.name${only("e.name", 2)} and e.session is not distinct from $1 and e.nonce = g.nonce
-        returning e.name),
-      withdrawn as (
-        delete from ${s}.waiter w using gone g
-         where w.nonce = g.nonce${only("w.nonce", 3)} and w.session is not distinct from $1
-        returning w.election as name),
-      free as materialized (
-        select v.name from vacated v
-         union
-        select q.name from withdrawn q join ${s}.election e on e.name = q.name
-         where e.session is null or exists (select from ${s}.session d where d.id = e.session and d.dead))
-      select free.name, n.session as woken,
-             case when n.session is not null and $4::boolean then ${wakeUp} end::text as told,
-             case when row_number() over () = 1 and $4::boolean then ${tell("vacated")} end as told_all
-        from free
-        left join lateral (${firstWaiting("free", "and w.nonce <> all ($3::text[])")}) n on true`,
-    ),
-
-    /** (names): wakes who came late for an election that is free, and forgets those for which nobody waits. */
-    settle: batched(
-      () => `
-      with free as (select e.name from ${s}.election e where e.name = any ($1::text[]) and e.session is null),
-      idle as materialized (
-        select e.name from ${s}.election e
-         where e.name = any ($1::text[]) and e.session is null
-           and not exists (select from ${s}.waiter w where w.election = e.name)
-         order by e.name
-           for update of e skip locked),
-      forgotten as (delete from ${s}.election e using idle i where e.name = i.name)
-      select ${wakeUp}::text as told from free
-       cross join lateral (${firstWaiting("free")}) n`,
-    ),
-
     /** (id): declares a session dead on its owner's word; answers the elections that are now free. */
     endSession: `
       with ended as (update ${s}.session set dead = true where id = $1 and not dead returning id),
@@ -259,9 +115,10 @@ export function sqlFor(schema: string): Sql {
         from free
         left join lateral (${firstWaiting("free", "and w.session <> $1")}) n on true`,
 
-    /** (id): lets go of all that a dead session left behind; answers the elections concerned. */
+    /** (ids): lets go of all that dead sessions left behind; answers the elections concerned. */
     clear: `
-      with dead as materialized (select id from ${s}.session where id = $1 and dead for update skip locked),
+      with dead as materialized (
+        select id from ${s}.session where id = any ($1::text[]) and dead order by id for update skip locked),
       withdrawn as (delete from ${s}.waiter w using dead d where w.session = d.id returning w.election as name),
       mine as materialized (
         select e.name from ${s}.election e join dead d on e.session = d.id order by e.name for update of e skip locked),
@@ -272,17 +129,26 @@ export function sqlFor(schema: string): Sql {
         returning e.name)
       select name from withdrawn union select name from vacated`,
 
-    /** (id): forgets a dead session that nothing names any more. */
+    /** (ids): forgets dead sessions that nothing names any more. */
     forget: `
-      delete from ${s}.session where id = $1 and dead
-         and not exists (select from ${s}.election e where e.session = $1)
-         and not exists (select from ${s}.waiter w where w.session = $1)`,
+      delete from ${s}.session s
+       using (select id from ${s}.session where id = any ($1::text[]) and dead order by id for update skip locked) d
+       where s.id = d.id
+         and not exists (select from ${s}.election e where e.session = s.id)
+         and not exists (select from ${s}.waiter w where w.session = s.id)`,
 
-    /** Sessions that are dead or seem to be. */
+    /** Some sessions that are dead; before that, declares those dead that have been silent for twice their TTL. */
     remains: `
-      select id from ${s}.session
-       where dead or timeline = ${timeline} and lease < clock_timestamp() - ttl_ms * interval '1 millisecond'
-       limit 20`,
+      with silent as materialized (
+        select id from ${s}.session
+         where not dead
+           and case when timeline = ${timeline} and lease < clock_timestamp() - ttl_ms * interval '1 millisecond'
+                    then pg_try_advisory_xact_lock_shared(life)
+                    else false end
+         order by id limit 50
+           for update skip locked),
+      buried as (update ${s}.session s set dead = true from silent where s.id = silent.id returning s.id)
+      select id from buried union select id from (select id from ${s}.session where dead limit 50) dead`,
 
     /** (id): the next session of the ring. */
     neighbour: `select n.id, n.life::text from (${neighbour}) n`,

@@ -9,7 +9,13 @@ import type { Stage } from "./cast.ts";
 import type { Order, Report } from "./messages.ts";
 
 muteExperimentalWarnings();
-const { url, election: name, ttl, directory, id } = JSON.parse(process.argv[2] ?? "") as Stage & { readonly id: string };
+const {
+  url,
+  election: name,
+  ttl,
+  directory,
+  id,
+} = JSON.parse(process.argv[2] ?? "") as Stage & { readonly id: string };
 
 // Whatever ends the demo ends the channel; and Ctrl-C, which reaches us too, is for the demo to hear.
 process.on("SIGINT", () => {});

@@ -32,10 +32,13 @@ export async function demo({ url, json }: DemoOptions): Promise<number> {
   const election = `elect-demo-${randomBytes(4).toString("hex")}`;
   const screen = pick(json, () => play.rows());
   const play = new Play({ url: store, election, ttl, directory }, screen);
-  screen.event(`${candidates} processes compete for "${election}" on ${directory === null ? redact(store) : "SQLite"}`, {
-    event: "started",
-    election,
-  });
+  screen.event(
+    `${candidates} processes compete for "${election}" on ${directory === null ? redact(store) : "SQLite"}`,
+    {
+      event: "started",
+      election,
+    },
+  );
   let end: End;
   try {
     end = await Promise.race([perform(play), interruption()]);
@@ -101,7 +104,13 @@ function conclude(end: End, { reigns, takeovers }: Play, json: boolean): number 
 }
 
 function summary(wrong: readonly string[], reigns: readonly Reign[], takeovers: readonly Takeover[]): object {
-  return { event: "summary", ok: wrong.length === 0, wrong, takeovers, tokens: reigns.map(({ token }) => String(token)) };
+  return {
+    event: "summary",
+    ok: wrong.length === 0,
+    wrong,
+    takeovers,
+    tokens: reigns.map(({ token }) => String(token)),
+  };
 }
 
 function praise(reigns: readonly Reign[], takeovers: readonly Takeover[]): string {
@@ -110,7 +119,7 @@ function praise(reigns: readonly Reign[], takeovers: readonly Takeover[]): strin
   const [crashes, resignations] = [times("crash"), times("resignation")];
   return (
     `ok: ${crashes.length} crashes taken over in ${crashes.join(", ")} ms; ` +
-    `${resignations.length} resignation in ${resignations.join(", ")} ms; ` +
+    `${resignations.length} resignation handed over in ${resignations.join(", ")} ms; ` +
     `tokens ${reigns.map(({ token }) => token).join(" < ")}; never two leaders at once`
   );
 }

@@ -63,7 +63,7 @@ export class Play {
     await this.#until(() => this.reigns.length > successors && reign.until !== null);
     const next = this.reigns[successors];
     if (next === undefined) throw new Error("nobody leads");
-    const ms = next.from - from;
+    const ms = Math.round((next.from - from) * 10) / 10;
     this.takeovers.push({ after, ms });
     this.#say(`  taken over after ${ms.toFixed(1)} ms`, { event: "taken-over", after, ms });
     if (after === "resignation") return leader.tell("campaign");
@@ -99,14 +99,24 @@ export class Play {
         const token = BigInt(report.token);
         this.reigns.push({ id: player.id, token, from: report.at, until: null });
         player.leads(token, report.at);
-        this.#say(`${player.id} leads with token ${token}`, { event: "elected", id: player.id, token: report.token, at: report.at });
+        this.#say(`${player.id} leads with token ${token}`, {
+          event: "elected",
+          id: player.id,
+          token: report.token,
+          at: report.at,
+        });
         break;
       }
       case "lost": {
         const reign = this.reigns.find(({ token }) => token === BigInt(report.token));
         if (reign !== undefined) reign.until = report.at;
         player.waits();
-        this.#say(`${player.id} leads no more (${report.reason})`, { event: "lost", id: player.id, reason: report.reason, at: report.at });
+        this.#say(`${player.id} leads no more (${report.reason})`, {
+          event: "lost",
+          id: player.id,
+          reason: report.reason,
+          at: report.at,
+        });
         break;
       }
       case "failed":

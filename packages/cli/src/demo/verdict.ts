@@ -23,7 +23,9 @@ export function faults(reigns: readonly Reign[], takeovers: readonly Takeover[])
     if (before === undefined) continue;
     if (reign.token <= before.token) wrong.push(`token ${reign.token} came after token ${before.token}`);
     if (before.until === null || before.until > reign.from) {
-      wrong.push(`${reign.id} led (token ${reign.token}) before ${before.id} had stopped (token ${before.token})`);
+      wrong.push(
+        `${reign.id} led (token ${reign.token}) before ${before.id} had stopped (token ${before.token})`,
+      );
     }
   }
   const crashes = takeovers.filter(({ after }) => after === "crash").length;

@@ -24,19 +24,24 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** `null`: there was no time left to start it. Rejects when the system cannot start it. */
-export async function startCommand(line: CommandLine, win: Win): Promise<Command | null> {
+/** `null`: the signal has aborted, or there is no time left to start it. Rejects when the system cannot start it. */
+export async function startCommand(
+  line: CommandLine,
+  win: Win,
+  signal: AbortSignal,
+): Promise<Command | null> {
   const schedule = {
     deadline: win.deadline,
     grace: lossGrace(line.grace, win.ttl),
     margin: killMargin(win.ttl),
   };
   const latest = schedule.deadline - schedule.margin - schedule.grace;
-  if (win.crashHandsOver) await predecessorGone(win.mark.family, latest);
+  const canStart = (): boolean => !signal.aborted && hostNow() < latest;
+  if (win.crashHandsOver) await predecessorGone(win.mark.family, canStart);
   const group = new Group(win.mark.text);
   const file = new DeadlineFile(win.deadline);
   // The last look at the clock before the effect; what follows takes a millisecond.
-  if (hostNow() >= latest) {
+  if (!canStart()) {
     file.remove();
     return null;
   }
@@ -64,7 +69,14 @@ export class Command {
   readonly #grace: number;
   #toldToEnd = false;
 
-  constructor(child: ChildProcess, pid: number, group: Group, reaper: Reaper, file: DeadlineFile, grace: number) {
+  constructor(
+    child: ChildProcess,
+    pid: number,
+    group: Group,
+    reaper: Reaper,
+    file: DeadlineFile,
+    grace: number,
+  ) {
     this.leader = { pid, startedAt: startOf(pid) };
     this.directory = file.directory;
     this.#reaper = reaper;
@@ -81,7 +93,7 @@ export class Command {
 
   extend(deadline: number): void {
     this.#reaper.extend(deadline);
-    this.#file.write(deadline);
+    this.#file.update(deadline);
   }
 
   /** Tells it to stop, and sees to it that it does. */
@@ -112,8 +124,8 @@ export class Command {
  * On a store that hands over the moment a holder is killed, its command may live for some milliseconds more, until its
  * foreground process has heard of it. On the same host that can be seen, and waited for.
  */
-async function predecessorGone(family: string, latest: number): Promise<void> {
-  while (canScan && hostNow() < latest && (await membersOf(null, family)).length > 0) await sleep(10);
+async function predecessorGone(family: string, canStart: () => boolean): Promise<void> {
+  while (canScan && canStart() && (await membersOf(null, family)).length > 0) await sleep(10);
 }
 
 /** See the table in the README. */

@@ -14,21 +14,34 @@ export class DeadlineFile {
   constructor(deadline: number) {
     this.directory = mkdtempSync(join(tmpdir(), "elect-run-"));
     this.path = join(this.directory, "deadline");
-    this.write(deadline);
+    this.#write(deadline);
   }
 
-  write(deadline: number): void {
-    const next = join(this.directory, "next");
-    writeFileSync(next, `${BigInt(Math.floor(deadline * 1e6))}\n`);
-    // In one step: nobody reads half a number.
-    renameSync(next, this.path);
+  /** If that fails (a full disk), the file names an earlier deadline than the true one, which harms nobody. */
+  update(deadline: number): void {
+    attempt(() => this.#write(deadline));
   }
 
   remove(): void {
     removeDirectory(this.directory);
   }
+
+  #write(deadline: number): void {
+    const next = join(this.directory, "next");
+    writeFileSync(next, `${BigInt(Math.floor(deadline * 1e6))}\n`);
+    // In one step: nobody reads half a number.
+    renameSync(next, this.path);
+  }
 }
 
 export function removeDirectory(path: string): void {
-  rmSync(path, { recursive: true, force: true });
+  attempt(() => rmSync(path, { recursive: true, force: true }));
+}
+
+function attempt(work: () => void): void {
+  try {
+    work();
+  } catch {
+    // Nothing that a leader should fall for.
+  }
 }

@@ -9,17 +9,19 @@
  * See decisions/0001-two-processes.md.
  */
 
-import { createHash, randomBytes } from "node:crypto";
 import { subscribe } from "node:diagnostics_channel";
-import { connect, createElection, type Backend, type Election, type SessionMessage, type Term } from "@elect/core";
+import {
+  connect,
+  createElection,
+  type Backend,
+  type Election,
+  type SessionMessage,
+  type Term,
+} from "@elect/core";
 import { describe } from "../failure.ts";
-import { hostNow } from "../host-clock.ts";
 import { muteExperimentalWarnings } from "../warnings.ts";
-import { removeDirectory } from "./deadline-file.ts";
-import { Group } from "./group.ts";
-import type { CandidateOptions, Mark, Order, Report } from "./messages.ts";
-import { Reaper } from "./reaper.ts";
-import { killMargin, lossGrace } from "./timing.ts";
+import type { CandidateOptions, Order, Report } from "./messages.ts";
+import { Tenure } from "./tenure.ts";
 
 muteExperimentalWarnings();
 // The foreground process hears the signals. This one is alone in its session, and dies when its work is done.
@@ -59,7 +61,14 @@ async function campaign(options: CandidateOptions): Promise<void> {
   try {
     candidate ??= await join(options);
     const term = await win(candidate.election);
-    tenure = new Tenure(term, candidate, options);
+    if (leaving.signal.aborted) return await term.resign();
+    tenure = new Tenure(term, {
+      candidate: candidate.election.id,
+      backend: candidate.backend,
+      ttl: Math.max(grantedTtl, options.ttl),
+      grace: options.grace,
+      report,
+    });
     await tenure.over;
     await term.resign();
   } catch (error) {
@@ -81,7 +90,14 @@ async function win(election: Election): Promise<Term> {
 async function join(options: CandidateOptions): Promise<Candidate> {
   const { url, election: name, id, ttl, metadata, generation } = options;
   const backend = await connect(url);
-  const election = createElection({ backend, name, ttl, metadata, generation, ...(id === null ? {} : { id }) });
+  const election = createElection({
+    backend,
+    name,
+    ttl,
+    metadata,
+    generation,
+    ...(id === null ? {} : { id }),
+  });
   election.on("trouble", ({ error }) => report({ kind: "trouble", message: describe(error).message }));
   return { backend, election };
 }
@@ -109,101 +125,3 @@ subscribe("elect:session", (message) => {
   if (event === "opened") grantedTtl = ttl;
 });
 subscribe("elect:proof", () => tenure?.extend());
-
-/** One term, from the win to the end of all that was started under it. */
-class Tenure {
-  /** Settles when nothing runs under the term, and nothing can be started under it. */
-  readonly over: Promise<void>;
-  readonly #term: Term;
-  readonly #group: Group;
-  /** Lives by what the foreground process has confirmed, and strikes a little later than it does. */
-  readonly #reaper: Reaper;
-  readonly #grace: number;
-  readonly #tick: NodeJS.Timeout;
-  #deadline: number;
-  #directory: string | null = null;
-  #ended = false;
-
-  constructor(term: Term, { backend, election }: Candidate, options: CandidateOptions) {
-    const ttl = Math.max(grantedTtl, options.ttl);
-    const mark = markOf(backend.address, election.name);
-    this.#term = term;
-    this.#grace = lossGrace(options.grace, ttl);
-    this.#group = new Group(mark.text);
-    this.#deadline = deadlineOf(term);
-    this.#reaper = new Reaper(this.#group, {
-      deadline: this.#deadline,
-      grace: this.#grace,
-      margin: killMargin(ttl) / 2,
-    });
-    this.over = this.#reaper.gone;
-    term.signal.addEventListener("abort", () => this.#lost(), { once: true });
-    // The net under the proofs; and what notices first that the machine was asleep.
-    this.#tick = setInterval(() => this.extend(), ttl / 10);
-    void this.over.then(() => this.#end());
-    report({
-      kind: "elected",
-      win: {
-        candidate: election.id,
-        store: backend.address,
-        token: String(term.token),
-        fence: term.fence,
-        ttl,
-        deadline: this.#deadline,
-        mark,
-        crashHandsOver: backend.capabilities.crash.ttls < 1,
-      },
-    });
-  }
-
-  /** Tells the foreground process until when the term can now be relied on. */
-  extend(): void {
-    const deadline = deadlineOf(this.#term);
-    if (this.#ended || !this.#term.isValid() || deadline <= this.#deadline) return;
-    this.#deadline = deadline;
-    report({ kind: "extend", deadline });
-  }
-
-  hear(order: Order & { kind: "started" | "extended" | "ended" }): void {
-    switch (order.kind) {
-      case "started":
-        this.#directory = order.directory;
-        return this.#group.lead(order.leader);
-      case "extended":
-        return this.#reaper.extend(order.deadline);
-      case "ended":
-        return this.#reaper.dismiss();
-    }
-  }
-
-  /** The foreground process is gone: what it started is ended by us. */
-  alone(): void {
-    const directory = this.#directory;
-    if (directory !== null) void this.over.then(() => removeDirectory(directory));
-    this.#reaper.end(this.#grace);
-  }
-
-  #end(): void {
-    this.#ended = true;
-    clearInterval(this.#tick);
-  }
-
-  /** The term is over: no grace is left. */
-  #lost(): void {
-    if (this.#ended) return;
-    const reason = this.#term.signal.reason as { readonly reason?: string };
-    report({ kind: "lost", reason: reason.reason ?? "closed" });
-    this.#reaper.kill();
-  }
-}
-
-function markOf(store: string, election: string): Mark {
-  const family = createHash("sha256").update(`${store}\0${election}`).digest("hex").slice(0, 32);
-  return { family, text: `${family}.${randomBytes(16).toString("hex")}` };
-}
-
-/** Read in this order, it can only err on the early side. */
-function deadlineOf(term: Term): number {
-  const now = hostNow();
-  return now + term.remaining();
-}

@@ -50,7 +50,8 @@ export async function membersOf(leader: Leader | null, mark: string): Promise<Me
     if (status === null) continue;
     const stray = status.group !== leader?.pid;
     // Who is older than the command is not a descendant of it.
-    if (stray && status.session !== leader?.pid && (Number(status.startedAt) < since || !carries(pid, mark))) continue;
+    if (stray && status.session !== leader?.pid && (Number(status.startedAt) < since || !carries(pid, mark)))
+      continue;
     if (isLiving(pid, status)) members.push({ pid, stray });
   }
   return members;

@@ -33,6 +33,8 @@ class Foreground {
   readonly #options: RunOptions;
   readonly #holder: Holder;
   #command: Command | null = null;
+  /** Aborts what is to be started and has not been yet. */
+  #start = new AbortController();
   /** The signal that told us to end. */
   #told: NodeJS.Signals | null = null;
   /** The exit code, once it is decided that we leave. */
@@ -54,12 +56,13 @@ class Foreground {
   async #hear(report: Report): Promise<void> {
     switch (report.kind) {
       case "elected":
-        return this.#start(report.win);
+        return this.#run(report.win);
       case "extend":
         this.#command?.extend(report.deadline);
         return this.#holder.tell({ kind: "extended", deadline: report.deadline });
       case "lost":
         if (this.#command !== null) this.#note(`leadership is over (${report.reason}): killing the command`);
+        this.#start.abort();
         return this.#command?.kill();
       case "trouble":
         if (report.message !== this.#lastTrouble) this.#complain(`${report.message}; trying again`);
@@ -71,20 +74,24 @@ class Foreground {
     }
   }
 
-  async #start(win: Win): Promise<void> {
+  async #run(win: Win): Promise<void> {
     this.#lastTrouble = "";
-    if (this.#code !== null) return this.#holder.tell({ kind: "ended" });
     const { line } = this.#options;
+    this.#start = new AbortController();
+    if (this.#code !== null) this.#start.abort();
     let command: Command | null;
     try {
-      command = await startCommand(line, win);
+      command = await startCommand(line, win, this.#start.signal);
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       this.#complain(`cannot start ${line.file}: ${message}`);
       this.#holder.tell({ kind: "ended" });
       return this.#leave(code === "ENOENT" ? exitCodes.notFound : exitCodes.notExecutable);
     }
-    if (command === null) return this.#lost(win);
+    if (command === null) {
+      this.#holder.tell({ kind: "ended" });
+      return this.#lost(win);
+    }
     this.#command = command;
     const { leader, directory } = command;
     this.#holder.tell({ kind: "started", leader, directory });
@@ -98,7 +105,10 @@ class Foreground {
 
   /** The command is gone because its term was. */
   #lost({ token }: Win): void {
-    this.#note(`lost the leadership of token ${token}; ${this.#options.once ? "leaving" : "campaigning again"}`);
+    if (this.#code !== null) return;
+    this.#note(
+      `lost the leadership of token ${token}; ${this.#options.once ? "leaving" : "campaigning again"}`,
+    );
     if (this.#options.once) this.#leave(exitCodes.lost);
     else this.#campaign();
   }
@@ -106,6 +116,7 @@ class Foreground {
   #signalled(signal: NodeJS.Signals): void {
     const again = this.#told !== null;
     this.#told ??= signal;
+    this.#start.abort();
     if (this.#command === null) return this.#leave(128 + signalNumber(signal));
     if (again) this.#command.kill();
     else this.#command.end();

@@ -7,9 +7,9 @@
  *                                        ◀── grace ──▶       ◀ margin ▶      ◀ core's margin ▶
  */
 
-/** What the kernel and a busy machine may take to end a process that was sent SIGKILL. */
+/** What a busy machine may take to let us run, and the kernel to end a process that was sent SIGKILL. */
 export function killMargin(ttl: number): number {
-  return Math.max(50, ttl / 20);
+  return Math.max(50, ttl / 10);
 }
 
 /**

@@ -110,7 +110,7 @@ class SimulatedSession implements Session {
 
   prove(held: ReadonlyMap<string, Claim>, call: Call): Promise<Proof> {
     const claims = [...held.values()];
-    return this.#link.carry(call, () => this.#store.prove(this.id, claims));
+    return this.#link.carry(call, () => this.#store.prove(this.id, claims, call.signal.aborted));
   }
 
   claim(requests: readonly ClaimRequest[], call: Call): Promise<readonly ClaimAnswer[]> {

@@ -94,7 +94,8 @@ export class Checker {
   /** P6: the store freed a record because its own session asked for it. */
   freed(election: string, token: bigint): void {
     for (const [who, working] of this.#working.get(election) ?? [])
-      if (working === token) this.fail(`P6: ${who} gave back token ${token} of ${election} under running work`);
+      if (working === token)
+        this.fail(`P6: ${who} gave back token ${token} of ${election} under running work`);
   }
 
   robbed(election: string, token: bigint, forMs: number): void {
@@ -114,7 +115,8 @@ export class Checker {
   /** The candidates that lead now, by election. */
   leaders(election: string): number {
     return [...this.#terms.values()].filter(
-      (watched) => watched.election === election && isRunning(watched.host, this.#timeline) && watched.term.isValid(),
+      (watched) =>
+        watched.election === election && isRunning(watched.host, this.#timeline) && watched.term.isValid(),
     ).length;
   }
 
@@ -129,27 +131,24 @@ export class Checker {
     );
   }
 
-  /** C6: a process that runs has noticed by itself, soon after the deadline. */
+  /** C6: a process that runs notices by itself, soon after the deadline. Asked just before it, the term may have been moved on. */
   #watchDeadline(watched: Watched): void {
-    const { term, clock, host } = watched;
-    const remaining = clock.truly(term.remaining());
-    const deadline = this.#timeline.now + remaining;
-    this.#timeline.in(remaining + noticedWithin, null, () => {
-      if (watched.lost !== null || host.dead) return;
-      // Stopped on the way: its timers are late, and it has been looked at when it went on.
-      const excused = host.stoppedUntil > deadline - 1;
-      if (!isRunning(host, this.#timeline)) return void this.#watchDeadlineLater(watched);
-      if (term.remaining() === 0 && !excused)
-        this.fail(`C6: ${watched.who} did not notice that token ${term.token} had run out`);
-      if (term.isValid()) this.#watchDeadline(watched);
+    const remaining = watched.clock.truly(watched.term.remaining());
+    this.#timeline.in(remaining - 0.01, null, () => {
+      if (watched.lost !== null || watched.host.dead) return;
+      // Stopped: it is looked at when it goes on.
+      if (!isRunning(watched.host, this.#timeline)) return this.#watchLater(watched);
+      if (watched.term.remaining() > 1) return this.#watchDeadline(watched);
+      this.#timeline.in(noticedWithin, watched.host, () => {
+        if (watched.lost === null && watched.term.remaining() === 0)
+          this.fail(`C6: ${watched.who} did not notice that token ${watched.term.token} had run out`);
+      });
     });
   }
 
-  #watchDeadlineLater(watched: Watched): void {
-    this.#timeline.in(1_000, null, () => {
-      if (watched.lost !== null || watched.host.dead) return;
-      if (!isRunning(watched.host, this.#timeline)) this.#watchDeadlineLater(watched);
-      else if (watched.term.isValid()) this.#watchDeadline(watched);
+  #watchLater(watched: Watched): void {
+    this.#timeline.in(0, watched.host, () => {
+      if (watched.term.isValid()) this.#watchDeadline(watched);
     });
   }
 

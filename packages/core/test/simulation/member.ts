@@ -106,7 +106,10 @@ export class Member implements Host {
     while (!this.closing) {
       const stop = new AbortController();
       this.#stops.add(stop);
-      stop.signal.addEventListener("abort", () => void (election.state === "campaigning" && this.#wants.set(name, "nothing")));
+      stop.signal.addEventListener(
+        "abort",
+        () => void (election.state === "campaigning" && this.#wants.set(name, "nothing")),
+      );
       this.#wants.set(name, "term");
       try {
         if (this.calm || this.#chance.hits(0.6)) await this.#run(election, stop.signal);
@@ -138,7 +141,7 @@ export class Member implements Host {
     try {
       const enough = this.calm ? 1e9 : this.#chance.between(0, 6 * ttl);
       await this.#wait(enough, term.signal);
-      if (!this.calm && this.#chance.hits(0.3)) await this.#wait(this.#chance.between(0, 3 * ttl));
+      if (!this.calm && this.#chance.hits(0.6)) await this.#wait(this.#chance.between(0, 3 * ttl));
       if (throwing) throw new OwnError("the work failed");
     } finally {
       checker.workEnded(this.name, election);

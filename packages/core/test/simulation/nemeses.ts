@@ -17,9 +17,9 @@ const links = Object.fromEntries(
   linkStates.map((state): [string, Nemesis] => [
     `link: ${state}`,
     {
-      strike(_, target) {
+      strike(world, target) {
         target.link.state = state;
-        if (state === "refused") doubt(target);
+        if (state === "refused") doubt(world, target);
         return () => void (target.link.state = "up");
       },
     },
@@ -44,7 +44,7 @@ export const nemeses: Readonly<Record<string, Nemesis>> = {
       target.link.loseReply = chance.of(["silently", "with a reset"] as const);
     },
   },
-  "link: a hiccup": { strike: (_, target) => doubt(target) },
+  "link: a hiccup": { strike: (world, target) => doubt(world, target) },
   "events of older sessions": {
     strike(world, target, chance) {
       const [, ...older] = [...target.adapter.sessions.values()].toReversed();
@@ -71,12 +71,14 @@ export const nemeses: Readonly<Record<string, Nemesis>> = {
     },
   },
   "the process dies": { strike: (world, target) => world.crash(target) },
-  "the process is closed": { strike: (world, target) => world.close(target) },
-  "the user aborts": { strike: (_, target) => target.abort() },
+  "the process is closed": {
+    strike: (world, target) => void world.timeline.in(0, target, () => world.close(target)),
+  },
+  "the user aborts": { strike: (world, target) => void world.timeline.in(0, target, () => target.abort()) },
   "the store is away": {
     strike(world) {
       world.storeIsUp = false;
-      for (const member of world.members) doubt(member);
+      for (const member of world.members) doubt(world, member);
       return () => void (world.storeIsUp = true);
     },
   },
@@ -84,14 +86,16 @@ export const nemeses: Readonly<Record<string, Nemesis>> = {
     strike(world) {
       world.storeIsUp = false;
       world.store.restart();
-      for (const member of world.members) doubt(member);
+      for (const member of world.members) doubt(world, member);
       return () => void (world.storeIsUp = true);
     },
   },
   "a server of the store dies": {
     applies: (world) => world.store.kind.lagMs > 0,
-    strike(world) {
+    strike(world, target) {
       world.store.forgetTouches();
+      target.link.state = "silent";
+      return () => void (target.link.state = "up");
     },
   },
   "an operator deletes the record": {
@@ -111,6 +115,8 @@ export const nemeses: Readonly<Record<string, Nemesis>> = {
 };
 
 /** The driver says that the connection is gone. */
-function doubt(target: Member): void {
-  for (const events of target.adapter.sessions.values()) events.doubt(new Error("the connection is gone"));
+function doubt(world: World, target: Member): void {
+  world.timeline.in(0, target, () => {
+    for (const events of target.adapter.sessions.values()) events.doubt(new Error("the connection is gone"));
+  });
 }

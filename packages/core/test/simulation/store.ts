@@ -39,6 +39,9 @@ interface SessionRecord {
   leaseUntil: number;
   /** S4: claims of an older generation are refused. */
   generation: number;
+  /** Its server died: the next proof goes to another. */
+  reconnects: boolean;
+  provenLate: boolean;
 }
 
 interface Member {
@@ -71,6 +74,7 @@ export class Store {
   readonly #queues = new Map<string, Member[]>();
   readonly #touches = new Set<{ cancel(): void }>();
   #token = 0n;
+  #extendedAt = -Infinity;
 
   constructor(kind: StoreKind, timeline: Timeline, chance: Chance, freed: Freed) {
     this.kind = kind;
@@ -81,7 +85,9 @@ export class Store {
 
   open(id: string, askedMs: number, events: SessionEvents): number {
     const ttlMs = askedMs * this.kind.generosity;
-    this.#sessions.set(id, { id, ttlMs, events, leaseUntil: this.#timeline.now + ttlMs, generation: 0 });
+    const leaseUntil = this.#timeline.now + ttlMs;
+    const session = { id, ttlMs, events, leaseUntil, generation: 0, reconnects: false, provenLate: false };
+    this.#sessions.set(id, session);
     if (this.kind.sweeps) this.#sweep(id);
     return ttlMs;
   }
@@ -95,12 +101,16 @@ export class Store {
     return false;
   }
 
-  prove(id: string, held: readonly Claim[]): Proof {
+  /** `late`: nobody waits for the answer any more, nor knows that the proof arrived after all. */
+  prove(id: string, held: readonly Claim[], late: boolean): Proof {
     const session = this.#sessions.get(id);
     if (session === undefined || !this.alive(id)) return { kind: "dead", reason: "the lease ran out" };
     const arrived = this.#timeline.now;
-    if (this.kind.lagMs === 0) session.leaseUntil = arrived + session.ttlMs;
+    // To connect to another server is to be touched.
+    if (this.kind.lagMs === 0 || session.reconnects) session.leaseUntil = arrived + session.ttlMs;
     else this.#touchLater(session, arrived);
+    session.reconnects = false;
+    session.provenLate ||= late;
     for (const holder of this.#holders.values()) if (holder.session === id) holder.version += 1;
     const lost = held.filter((claim) => !this.#holds(id, claim));
     return { kind: "alive", ttlMs: session.ttlMs, covers: "all", lost };
@@ -167,12 +177,14 @@ export class Store {
   forgetTouches(): void {
     for (const touch of this.#touches) touch.cancel();
     this.#touches.clear();
+    for (const session of this.#sessions.values()) session.reconnects = true;
   }
 
   /** A restart: nothing is forgotten, and some stores give every session its full lease again. */
   restart(): void {
     this.forgetTouches();
     if (this.#chance.hits(0.5)) return;
+    this.#extendedAt = this.#timeline.now;
     for (const session of this.#sessions.values())
       session.leaseUntil = Math.max(session.leaseUntil, this.#timeline.now + session.ttlMs);
   }
@@ -199,10 +211,12 @@ export class Store {
     return held.map(({ token }) => token);
   }
 
-  /** What names one of these sessions, as long as it lives; where challengers judge, nobody can say how long. */
+  /** What names one of these sessions, as long as it lives. */
   heldBy(sessions: ReadonlySet<string>): string[] {
-    if (this.kind.judge === "patience") return [];
-    const live = (id: string): boolean => sessions.has(id) && this.alive(id);
+    // Where challengers judge, and after a restart that gave all their leases again, nobody can know for how long.
+    if (this.kind.judge === "patience" || this.#timeline.now < this.#extendedAt + 60_000) return [];
+    const live = (id: string): boolean =>
+      sessions.has(id) && this.alive(id) && this.#sessions.get(id)?.provenLate === false;
     return [...this.#holders].flatMap(([election, holder]) => (live(holder.session) ? [election] : []));
   }
 

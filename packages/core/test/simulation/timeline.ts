@@ -1,8 +1,8 @@
 /** True time, which nobody in the simulation can read, and everything that is still to happen in it. */
 
 interface Happening {
-  readonly at: number;
-  readonly order: number;
+  at: number;
+  order: number;
   readonly host: Host | null;
   readonly fire: () => void;
   cancelled: boolean;
@@ -51,7 +51,9 @@ export class Timeline {
       this.now = Math.max(this.now, next.at);
       const until = next.host?.stoppedUntil ?? 0;
       if (until > this.now) {
-        this.#push({ ...next, at: until, order: 1 + Math.floor(this.#shuffle() * this.#count) });
+        next.at = until;
+        next.order = 1 + Math.floor(this.#shuffle() * this.#count);
+        this.#push(next);
         continue;
       }
       next.fire();
@@ -76,7 +78,7 @@ export class Timeline {
     const heap = this.#heap;
     this.#swap(0, heap.length - 1);
     heap.pop();
-    for (let index = 0; ; ) {
+    for (let index = 0; ;) {
       const left = 2 * index + 1;
       let first = index;
       if (left < heap.length && this.#before(left, first)) first = left;

@@ -1,0 +1,69 @@
+// The server backends, started side by side, each with a namespace of this run's own.
+import { randomBytes } from "node:crypto";
+import {
+  startEtcd,
+  startPostgres,
+  startRedis,
+  startValkey,
+  startZookeeper,
+  type Server,
+} from "../src/index.ts";
+import { startAll } from "../src/start.ts";
+import { withPostgres } from "../test/drivers.ts";
+
+export type StoreName = "Redis" | "Valkey" | "PostgreSQL" | "etcd" | "ZooKeeper";
+
+export interface Store extends AsyncDisposable {
+  readonly name: StoreName;
+  /** For `connect(url)`: with a namespace in which nobody else elects. */
+  readonly url: string;
+  readonly server: Server;
+}
+
+export interface Stores extends AsyncDisposable {
+  readonly all: readonly Store[];
+}
+
+interface Kind {
+  readonly start: () => Promise<Server>;
+  /** What the adapter calls its namespace. */
+  readonly namespace: string;
+}
+
+/** A Redis that forgets in a restart elects nobody until it has been up for as long as the longest lease. */
+const kinds: Readonly<Record<StoreName, Kind>> = {
+  Redis: { start: async () => startRedis({ appendonly: "always" }), namespace: "namespace" },
+  Valkey: { start: async () => startValkey({ appendonly: "always" }), namespace: "namespace" },
+  PostgreSQL: { start: async () => startPostgres(), namespace: "schema" },
+  etcd: { start: async () => startEtcd(), namespace: "namespace" },
+  ZooKeeper: { start: async () => startZookeeper(), namespace: "namespace" },
+};
+
+export const storeNames = Object.keys(kinds) as StoreName[];
+
+export async function startStore(name: StoreName): Promise<Store> {
+  const server = await kinds[name].start();
+  const namespace = `elect_run_${randomBytes(4).toString("hex")}`;
+  const url = `${server.url}${server.url.includes("?") ? "&" : "?"}${kinds[name].namespace}=${namespace}`;
+  return {
+    name,
+    url,
+    server,
+    async [Symbol.asyncDispose]() {
+      // On a server that is not ours: sessions and their records have ended by themselves. Tables would stay.
+      if (!server.owned && name === "PostgreSQL") {
+        await withPostgres(server.url, async (client) =>
+          client.query(`drop schema if exists ${namespace} cascade`),
+        );
+      }
+      await server.stop();
+    },
+  };
+}
+
+export async function startStores(names: readonly StoreName[] = storeNames): Promise<Stores> {
+  await using parts = new AsyncDisposableStack();
+  const all = await startAll(parts, names.map(startStore));
+  const kept = parts.move();
+  return { all, [Symbol.asyncDispose]: async () => kept.disposeAsync() };
+}

@@ -1,0 +1,121 @@
+/** What is said about elections, one or a thousand. The rules are in sql.ts. */
+
+import type { Parts } from "./sql-parts.ts";
+
+/** The bits of a token below the timeline. */
+const counterBits = 42;
+
+export interface Batched {
+  /** For up to ten. */
+  readonly few: string;
+  readonly many: string;
+}
+
+export type ElectionSql = Readonly<Record<"join" | "claim" | "release" | "settle", Batched>>;
+
+export function electionSql(parts: Parts): ElectionSql {
+  const { s, me, timeline, firstWaiting, asked, vacant, wakeUp, tell } = parts;
+
+  return {
+    /** (id, names, nonces, candidates, metadata): waits for elections; safe to repeat. */
+    join: batched(
+      (only) => `
+      with me as materialized (select from ${s}.session where ${me} for share), ${asked},
+      places as (
+        insert into ${s}.election (name)
+        select distinct a.name from asked a cross join me order by a.name
+        on conflict do nothing)
+      insert into ${s}.waiter (election, session, nonce, candidate, metadata)
+      select a.name, $1, a.nonce, a.candidate, a.metadata from asked a cross join me
+       where not exists (
+         select from ${s}.election e
+          where e.name = a.name${only("e.name", 2)} and e.session is not distinct from $1 and e.nonce = a.nonce)
+       order by a.position
+      on conflict do nothing`,
+    ),
+
+    /** (id, names, nonces, candidates, metadata, ttl): takes what is free. */
+    claim: batched(
+      (only) => `
+      with me as materialized (select from ${s}.session where ${me} for share), ${asked},
+      first as materialized (select distinct on (name) * from asked order by name, position),
+      free as materialized (
+        select e.name from ${s}.election e join first f on f.name = e.name cross join me
+         where (e.session is null or exists (select from ${s}.session d where d.id = e.session and d.dead))${only("e.name", 2)}
+         order by e.name
+           for update of e skip locked),
+      taken as (
+        update ${s}.election e
+           set session = $1, nonce = f.nonce, candidate = f.candidate, metadata = f.metadata, ttl_ms = $6::integer,
+               token = (${timeline} << ${counterBits}) | nextval('${s.replaceAll("'", "''")}.token')
+          from free join first f on f.name = free.name
+         where e.name = free.name${only("e.name", 2)}
+        returning e.name, e.nonce, e.token),
+      served as (delete from ${s}.waiter w using taken t where w.nonce = t.nonce${only("w.nonce", 3)})
+      select (select count(*) from me)::text as alive,
+             case when t.nonce is not null then t.token end::text as granted,
+             (e.name is not null)::text as present,
+             e.session, e.nonce, e.token::text, e.candidate, e.metadata, e.ttl_ms::text as term_ttl,
+             h.dead::text, (h.timeline = ${timeline})::text as current, h.ttl_ms::text as ttl, h.takeover,
+             h.timeline || ':' || h.renewals as version,
+             (extract(epoch from h.lease - clock_timestamp()) * 1000)::text as lease,
+             (select count(*) from (
+                select from ${s}.waiter q where q.election = a.name and q.place < w.place limit 10) ahead)::text as ahead,
+             case when a.position = 1 then ${tell("taken")} end as told
+        from asked a
+        left join taken t on t.nonce = a.nonce
+        left join ${s}.election e on e.name = a.name${only("e.name", 2)}
+        left join ${s}.session h on h.id = e.session
+        left join ${s}.waiter w on w.nonce = a.nonce${only("w.nonce", 3)}
+       order by a.position`,
+    ),
+
+    /** (id, names, nonces, wake): lets go of terms and places in the queue; answers the elections that are now free. */
+    release: batched(
+      (only) => `
+      with gone as materialized (select * from unnest($2::text[], $3::text[]) as g (name, nonce)),
+      vacated as (
+        update ${s}.election e
+           set ${vacant}
+          from gone g
+         where e.name = g.name${only("e.name", 2)} and e.session is not distinct from $1 and e.nonce = g.nonce
+        returning e.name),
+      withdrawn as (
+        delete from ${s}.waiter w using gone g
+         where w.nonce = g.nonce${only("w.nonce", 3)} and w.session is not distinct from $1
+        returning w.election as name),
+      free as materialized (
+        select v.name from vacated v
+         union
+        select q.name from withdrawn q join ${s}.election e on e.name = q.name
+         where e.session is null or exists (select from ${s}.session d where d.id = e.session and d.dead))
+      select free.name, n.session as woken,
+             case when n.session is not null and $4::boolean then ${wakeUp} end::text as told,
+             case when row_number() over () = 1 and $4::boolean then ${tell("vacated")} end as told_all
+        from free
+        left join lateral (${firstWaiting("free", "and w.nonce <> all ($3::text[])")}) n on true`,
+    ),
+
+    /** (names): wakes who came late for an election that is free, and forgets those for which nobody waits. */
+    settle: batched(
+      () => `
+      with free as (select e.name from ${s}.election e where e.name = any ($1::text[]) and e.session is null),
+      idle as materialized (
+        select e.name from ${s}.election e
+         where e.name = any ($1::text[]) and e.session is null
+           and not exists (select from ${s}.waiter w where w.election = e.name)
+         order by e.name
+           for update of e skip locked),
+      forgotten as (delete from ${s}.election e using idle i where e.name = i.name)
+      select ${wakeUp}::text as told from free
+       cross join lateral (${firstWaiting("free")}) n`,
+    ),
+  };
+}
+
+function batched(write: (only: (column: string, parameter: number) => string) => string): Batched {
+  return {
+    few: write((column, parameter) => ` and ${column} = any ($${parameter}::text[])`),
+    many: write(() => ""),
+  };
+}
