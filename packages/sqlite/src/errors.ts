@@ -47,7 +47,7 @@ export class Replaced extends SessionOver {
 }
 
 /** Somebody kept the database locked for longer than a call may take. */
-export class Busy extends Error {
+class Busy extends Error {
   readonly errcode: number = resultCodes.busy;
 
   constructor(address: string, cause: unknown) {
