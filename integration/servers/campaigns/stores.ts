@@ -30,11 +30,14 @@ interface Kind {
   readonly namespace: string;
 }
 
+/** So that campaigns can ask it for the number of requests. */
+const countingStatements = { shared_preload_libraries: "pg_stat_statements" };
+
 /** A Redis that forgets in a restart elects nobody until it has been up for as long as the longest lease. */
 const kinds: Readonly<Record<StoreName, Kind>> = {
   Redis: { start: async () => startRedis({ appendonly: "always" }), namespace: "namespace" },
   Valkey: { start: async () => startValkey({ appendonly: "always" }), namespace: "namespace" },
-  PostgreSQL: { start: async () => startPostgres(), namespace: "schema" },
+  PostgreSQL: { start: async () => startPostgres({ settings: countingStatements }), namespace: "schema" },
   etcd: { start: async () => startEtcd(), namespace: "namespace" },
   ZooKeeper: { start: async () => startZookeeper(), namespace: "namespace" },
 };
@@ -59,6 +62,15 @@ export async function startStore(name: StoreName): Promise<Store> {
       await server.stop();
     },
   };
+}
+
+/** Campaigns that count requests need a server that nobody else sends any to. */
+export async function startOwnStore(name: StoreName): Promise<Store> {
+  const store = await startStore(name);
+  if (store.server.owned) return store;
+  throw new Error(
+    `${name}: a server that others use, too, cannot say what we asked of it. Unset ELECT_TEST_…_URL to use a container.`,
+  );
 }
 
 export async function startStores(names: readonly StoreName[] = storeNames): Promise<Stores> {

@@ -169,7 +169,7 @@ describe("the whole group is gone before the lease can end", () => {
     // Nobody is left to end the command, and the store lets the follower lead.
     leader.kill("SIGSTOP");
     process.kill(holder, "SIGKILL");
-    for (let now = before; now == null || now.id === before?.id;) now = (await changes.next()).value;
+    for (let now = before; !now || now.id === before?.id;) now = (await changes.next()).value;
     const since = hostNow();
     await until("it goes on beating", () => last(first) > since + 200);
     expect(existsSync(second)).toBe(false);

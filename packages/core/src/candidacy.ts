@@ -48,6 +48,7 @@ export class Candidacy implements Election, Claimant, TermHost {
   readonly #session: SharedSession;
   readonly #view: View;
   readonly #listeners: Listeners;
+  /** Aborted, with a `ClosedError`, by `close()`. */
   readonly #closed = new AbortController();
   readonly #facts: Fact[] = [];
   #state: State = initial;
@@ -124,17 +125,19 @@ export class Candidacy implements Election, Claimant, TermHost {
       await this.#givenBack();
       if (ownError) throw outcome.reason;
       signal?.throwIfAborted();
-      if (this.#isClosed()) throw this.#closedError();
+      this.#closed.signal.throwIfAborted();
       if (outcome.status === "fulfilled" && whileLeading) return outcome.value;
     }
   }
 
-  leader({ signal }: Cancellation = {}): Promise<Leader | null> {
-    return this.#whileOpen(() => readLeader(this.#view, signal));
+  async leader({ signal }: Cancellation = {}): Promise<Leader | null> {
+    this.#closed.signal.throwIfAborted();
+    return readLeader(this.#view, signal);
   }
 
-  candidates({ signal }: Cancellation = {}): Promise<Candidate[]> {
-    return this.#whileOpen(() => readCandidates(this.#view, signal));
+  async candidates({ signal }: Cancellation = {}): Promise<Candidate[]> {
+    this.#closed.signal.throwIfAborted();
+    return readCandidates(this.#view, signal);
   }
 
   observe({ signal }: Cancellation = {}): AsyncGenerator<Leader | null, void, undefined> {
@@ -181,9 +184,9 @@ export class Candidacy implements Election, Claimant, TermHost {
   }
 
   async #campaignOnce(signal: AbortSignal | undefined): Promise<HeldTerm> {
-    if (this.#isClosed()) throw this.#closedError();
+    this.#closed.signal.throwIfAborted();
     await raceAbort(this.#givenBack(), signal);
-    if (this.#isClosed()) throw this.#closedError();
+    this.#closed.signal.throwIfAborted();
     if (this.#state.phase !== "idle") throw this.#busy();
     const { promise, resolve, reject } = Promise.withResolvers<Term>();
     this.#campaign = { resolve, reject };
@@ -270,7 +273,7 @@ export class Candidacy implements Election, Claimant, TermHost {
   }
 
   async #close(): Promise<CloseReport> {
-    const reason = this.#closedError();
+    const reason = new ClosedError(`${this.#who()} is closed: create another.`);
     this.#closed.abort(reason);
     this.tell({ kind: "close", reason });
     await this.#within(this.#options.drainTimeout, this.#stopped());
@@ -312,11 +315,6 @@ export class Candidacy implements Election, Claimant, TermHost {
     return { election: this.name, candidate: this.id, token, because, forMs };
   }
 
-  async #whileOpen<T>(look: () => Promise<T>): Promise<T> {
-    if (this.#isClosed()) throw this.#closedError();
-    return look();
-  }
-
   #publish(term: Term, event: TermMessage["event"], reason?: string): void {
     publish("term", () => ({
       store: this.address,
@@ -332,18 +330,10 @@ export class Candidacy implements Election, Claimant, TermHost {
     return this.#state.phase === "withdrawing" || this.#state.phase === "releasing";
   }
 
-  #isClosed(): boolean {
-    return this.#closing !== null || this.#inside.closed;
-  }
-
   #busy(): BusyError {
     return new BusyError(
       `${this.#who()} is ${this.state} already. One Election is one candidate: resign first, or create another.`,
     );
-  }
-
-  #closedError(): ClosedError {
-    return new ClosedError(`${this.#who()} is closed: create another.`);
   }
 
   #who(): string {

@@ -200,7 +200,7 @@ export class Claims {
     for (const [index, entry] of entries.entries()) {
       // What an answer sets off may end the session; the other answers are then of an older one.
       if (this.#footing !== footing) return true;
-      const answer = answers[index] ?? { kind: "unknown", cause: new Error("the adapter gave no answer") };
+      const answer = answers[index] ?? { kind: "unknown", cause: new Error("no answer") };
       if (answer.kind === "unknown") failure = answer;
       this.#hear(footing, entry, answer, now);
     }
@@ -233,8 +233,6 @@ export class Claims {
     if (highest === null) return claimant.tell({ kind: "granted", nonce, token, lease });
     this.#unwant(entry);
     const error = new TokenRegressionError(
-      token,
-      highest,
       `Election "${election}" on ${this.#host.address}: the store minted token ${token} after ${highest}. It lost data, ` +
         `or was restored. Raise the "generation" option of every candidate, or its counter above ${highest}.`,
     );

@@ -109,14 +109,6 @@ export class NotLeaderError extends ElectError {
 export class TokenRegressionError extends ElectError {
   static readonly code = "ELECT_TOKEN_REGRESSION";
   readonly code = "ELECT_TOKEN_REGRESSION";
-  readonly token: bigint;
-  readonly highestSeen: bigint;
-
-  constructor(token: bigint, highestSeen: bigint, message: string) {
-    super(message);
-    this.token = token;
-    this.highestSeen = highestSeen;
-  }
 }
 
 /** `ELECT_BUSY`: one `Election` is one candidate; it already campaigns or leads. */

@@ -106,7 +106,7 @@ export class MemoryStore {
       election.queue = election.queue.filter((member) => member.session !== session);
       if (election.holder?.session === session) this.#vacate(name, election);
     }
-    record.events.ended("the session was ended in the store");
+    record.events.ended("it was ended");
   }
 
   holder(election: string): Holder | null {

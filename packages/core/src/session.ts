@@ -223,8 +223,7 @@ export class SharedSession {
     // The lease may have run out while the answer was under way: then it is over, whatever the store says now.
     if (this.#clock.now() >= open.lease.validUntil) return this.#over("expired");
     open.lease.extend(sentAt, proof.ttlMs);
-    for (const claim of proof.lost)
-      this.claims.lost(claim, "the store no longer has the record, or it is another's");
+    for (const claim of proof.lost) this.claims.lost(claim, "the store has no such record any more");
     if (!open.certain) {
       open.certain = true;
       for (const claimant of this.claims.claimants()) claimant.tell({ kind: "certain" });

@@ -35,7 +35,7 @@ describe("diagnostics channels", () => {
     const store = on.store.address;
     expect(of("session")).toEqual([
       { store, session, ttl: 5_000, event: "opened", warnings: ["Turn persistence on."] },
-      { store, session, ttl: 5_000, event: "ended", reason: "unneeded" },
+      { store, session, ttl: 5_000, event: "ended", reason: "unneeded", warnings: ["Turn persistence on."] },
     ]);
   });
 

@@ -60,7 +60,7 @@ describe("G-27: a store restored from a backup", () => {
     await clock.advance(0);
 
     expect(campaign.reason).toBeInstanceOf(TokenRegressionError);
-    expect(campaign.reason).toMatchObject({ token: 7n, highestSeen: 41n });
+    expect(String(campaign.reason)).toMatch(/minted token 7 after 41/);
     expect(says).toEqual(["idle > campaigning", "campaigning > idle"]);
     expect(store.of("release")).toHaveLength(1);
     expect(election.state).toBe("idle");

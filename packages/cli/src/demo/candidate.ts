@@ -1,6 +1,6 @@
 /** One candidate of the demo, in a process of its own. It lives no longer than the demo. */
 
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { connect, createElection, type Term } from "@elect/core";
 import { describe } from "../failure.ts";
 import { hostNow } from "../host-clock.ts";
@@ -20,7 +20,7 @@ const {
 // Whatever ends the demo ends the channel; and Ctrl-C, which reaches us too, is for the demo to hear.
 process.on("SIGINT", () => {});
 process.on("disconnect", () => {
-  if (directory !== null) rmSync(directory, { recursive: true, force: true });
+  if (directory !== null) remove(directory);
   process.exit();
 });
 
@@ -48,9 +48,21 @@ try {
 }
 
 function report(message: Report): void {
-  process.send?.(message);
+  // An error means that the demo is no more, of which `disconnect` is about to tell.
+  process.send?.(message, () => {});
 }
 
 function fail(error: unknown): void {
   report({ kind: "failed", ...describe(error) });
+}
+
+/** The others, who remove it too, may be writing to it until they do. */
+function remove(path: string): void {
+  for (let attempts = 0; existsSync(path) && attempts < 100; attempts++) {
+    try {
+      rmSync(path, { recursive: true, force: true });
+    } catch {
+      // Somebody was quicker with a file, or slower.
+    }
+  }
 }

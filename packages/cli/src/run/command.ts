@@ -39,12 +39,9 @@ export async function startCommand(
   const canStart = (): boolean => !signal.aborted && hostNow() < latest;
   if (win.crashHandsOver) await predecessorGone(win.mark.family, canStart);
   const group = new Group(win.mark.text);
-  const file = new DeadlineFile(win.deadline);
+  const file = new DeadlineFile(win.directory, win.deadline);
   // The last look at the clock before the effect; what follows takes a millisecond.
-  if (!canStart()) {
-    file.remove();
-    return null;
-  }
+  if (!canStart()) return null;
   const child = spawn(line.file, line.arguments, {
     // A session and a process group of its own.
     detached: true,
@@ -52,16 +49,24 @@ export async function startCommand(
     env: { ...process.env, ...environment(line, win, file) },
   });
   if (child.pid === undefined) {
-    file.remove();
     throw await new Promise((resolve) => child.once("error", resolve));
   }
   child.on("error", () => {});
-  return new Command(child, child.pid, group, new Reaper(group, schedule), file, line.grace);
+  const leader = { pid: child.pid, startedAt: startOf(child.pid) };
+  group.lead(leader);
+  return new Command({ child, leader, reaper: new Reaper(group, schedule), file, grace: line.grace });
+}
+
+interface CommandParts {
+  readonly child: ChildProcess;
+  readonly leader: Leader;
+  readonly reaper: Reaper;
+  readonly file: DeadlineFile;
+  readonly grace: number;
 }
 
 export class Command {
   readonly leader: Leader;
-  readonly directory: string;
   /** Settles when it and all that it has started are gone. */
   readonly ended: Promise<Exit>;
   readonly #reaper: Reaper;
@@ -69,20 +74,11 @@ export class Command {
   readonly #grace: number;
   #toldToEnd = false;
 
-  constructor(
-    child: ChildProcess,
-    pid: number,
-    group: Group,
-    reaper: Reaper,
-    file: DeadlineFile,
-    grace: number,
-  ) {
-    this.leader = { pid, startedAt: startOf(pid) };
-    this.directory = file.directory;
+  constructor({ child, leader, reaper, file, grace }: CommandParts) {
+    this.leader = leader;
     this.#reaper = reaper;
     this.#file = file;
     this.#grace = grace;
-    group.lead(this.leader);
     this.ended = this.#end(child);
   }
 

@@ -7,13 +7,17 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-export class DeadlineFile {
-  readonly directory: string;
-  readonly path: string;
+export function makeDirectory(): string {
+  return mkdtempSync(join(tmpdir(), "elect-run-"));
+}
 
-  constructor(deadline: number) {
-    this.directory = mkdtempSync(join(tmpdir(), "elect-run-"));
-    this.path = join(this.directory, "deadline");
+export class DeadlineFile {
+  readonly path: string;
+  readonly #directory: string;
+
+  constructor(directory: string, deadline: number) {
+    this.#directory = directory;
+    this.path = join(directory, "deadline");
     this.#write(deadline);
   }
 
@@ -23,11 +27,11 @@ export class DeadlineFile {
   }
 
   remove(): void {
-    removeDirectory(this.directory);
+    removeDirectory(this.#directory);
   }
 
   #write(deadline: number): void {
-    const next = join(this.directory, "next");
+    const next = join(this.#directory, "next");
     writeFileSync(next, `${BigInt(Math.floor(deadline * 1e6))}\n`);
     // In one step: nobody reads half a number.
     renameSync(next, this.path);

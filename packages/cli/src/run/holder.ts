@@ -60,8 +60,8 @@ interface Candidate {
 async function campaign(options: CandidateOptions): Promise<void> {
   try {
     candidate ??= await join(options);
-    const term = await win(candidate.election);
-    if (leaving.signal.aborted) return await term.resign();
+    await using term = await win(candidate.election);
+    if (leaving.signal.aborted) return;
     tenure = new Tenure(term, {
       candidate: candidate.election.id,
       backend: candidate.backend,
@@ -70,7 +70,6 @@ async function campaign(options: CandidateOptions): Promise<void> {
       report,
     });
     await tenure.over;
-    await term.resign();
   } catch (error) {
     if (!leaving.signal.aborted) report({ kind: "failed", ...describe(error) });
   } finally {

@@ -19,12 +19,7 @@ import type { Leader } from "./processes.ts";
 /** Deadlines are instants of the host's monotonic clock, in ms. */
 export type Order =
   | { readonly kind: "campaign"; readonly candidate: CandidateOptions }
-  | {
-      readonly kind: "started";
-      readonly leader: Leader;
-      /** To be removed by whoever is left. */
-      readonly directory: string;
-    }
+  | { readonly kind: "started"; readonly leader: Leader }
   | { readonly kind: "extended"; readonly deadline: number }
   | { readonly kind: "ended" }
   | { readonly kind: "leave" };
@@ -57,6 +52,8 @@ export interface Win {
   readonly ttl: number;
   readonly deadline: number;
   readonly mark: Mark;
+  /** For the deadline file. Both remove it, so that whoever is left does. */
+  readonly directory: string;
   /** Whether the store gives leadership away when the holder dies, and not after its lease: see `startCommand`. */
   readonly crashHandsOver: boolean;
 }

@@ -93,8 +93,8 @@ class Foreground {
       return this.#lost(win);
     }
     this.#command = command;
-    const { leader, directory } = command;
-    this.#holder.tell({ kind: "started", leader, directory });
+    const { leader } = command;
+    this.#holder.tell({ kind: "started", leader });
     this.#note(`leads with token ${win.token}; started ${line.file} (pid ${leader.pid})`);
     const exit = await command.ended;
     this.#command = null;

@@ -3,7 +3,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { Backend, Term } from "@elect/core";
 import { hostNow } from "../host-clock.ts";
-import { removeDirectory } from "./deadline-file.ts";
+import { makeDirectory, removeDirectory } from "./deadline-file.ts";
 import { Group } from "./group.ts";
 import type { Mark, Order, Report } from "./messages.ts";
 import { Reaper } from "./reaper.ts";
@@ -30,7 +30,6 @@ export class Tenure {
   readonly #grace: number;
   readonly #tick: NodeJS.Timeout;
   #deadline: number;
-  #directory: string | null = null;
   #ended = false;
 
   constructor(term: Term, { candidate, backend, ttl, grace, report }: TenureParts) {
@@ -49,7 +48,8 @@ export class Tenure {
     term.signal.addEventListener("abort", () => this.#lost(), { once: true });
     // The net under the proofs; and what notices first that the machine was asleep.
     this.#tick = setInterval(() => this.extend(), ttl / 10);
-    void this.over.then(() => this.#end());
+    const directory = makeDirectory();
+    void this.over.then(() => this.#end(directory));
     report({
       kind: "elected",
       win: {
@@ -60,6 +60,7 @@ export class Tenure {
         ttl,
         deadline: this.#deadline,
         mark,
+        directory,
         crashHandsOver: backend.capabilities.crash.ttls < 1,
       },
     });
@@ -76,7 +77,6 @@ export class Tenure {
   hear(order: Order & { kind: "started" | "extended" | "ended" }): void {
     switch (order.kind) {
       case "started":
-        this.#directory = order.directory;
         return this.#group.lead(order.leader);
       case "extended":
         return this.#reaper.extend(order.deadline);
@@ -87,13 +87,12 @@ export class Tenure {
 
   /** The foreground process is gone: what it started is ended by us. */
   alone(): void {
-    const directory = this.#directory;
-    if (directory !== null) void this.over.then(() => removeDirectory(directory));
     this.#reaper.end(this.#grace);
   }
 
-  #end(): void {
+  #end(directory: string): void {
     this.#ended = true;
+    removeDirectory(directory);
     clearInterval(this.#tick);
   }
 

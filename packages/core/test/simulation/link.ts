@@ -45,7 +45,7 @@ export class Link {
         try {
           answer = work();
         } catch (error) {
-          return this.#reply(() => reject(error as Error));
+          return this.#reply(() => reject(new Error("the store said no", { cause: error })));
         }
         const { loseReply } = this;
         this.loseReply = "no";

@@ -125,23 +125,30 @@ export class Member implements Host {
   }
 
   async #run(election: Election, signal: AbortSignal): Promise<void> {
-    await election.run((term) => this.#work(election.name, term, this.#chance.hits(0.1)), { signal });
+    const throwing = this.#chance.hits(0.1);
+    await election.run((term) => this.#work(election.name, term, { throwing, resigning: true }), { signal });
   }
 
   async #campaign(election: Election, signal: AbortSignal): Promise<void> {
     const term = await election.campaign({ signal });
-    await this.#work(election.name, term, false);
+    await this.#work(election.name, term, { throwing: false, resigning: false });
     await term.resign();
   }
 
   /** Works until it is told to stop or has had enough; does not always stop when told, nor end well. */
-  async #work(election: string, term: Term, throwing: boolean): Promise<void> {
+  async #work(
+    election: string,
+    term: Term,
+    { throwing, resigning }: { throwing: boolean; resigning: boolean },
+  ): Promise<void> {
     const { checker, ttl } = this.#around;
     checker.workBegan(this.name, election, term.token);
     try {
       const enough = this.calm ? 1e9 : this.#chance.between(0, 6 * ttl);
       await this.#wait(enough, term.signal);
-      if (!this.calm && this.#chance.hits(0.6)) await this.#wait(this.#chance.between(0, 3 * ttl));
+      if (this.calm || this.#chance.hits(0.4)) return;
+      if (resigning && this.#chance.hits(0.5)) void term.resign();
+      await this.#wait(this.#chance.between(0, 3 * ttl));
       if (throwing) throw new OwnError("the work failed");
     } finally {
       checker.workEnded(this.name, election);

@@ -14,23 +14,8 @@ import type {
   SessionEvents,
 } from "../../src/port.ts";
 import type { Chance } from "./chance.ts";
+import type { StoreKind } from "./store-kind.ts";
 import type { Timeline } from "./timeline.ts";
-
-export interface StoreKind {
-  readonly order: "fifo" | "none";
-  /** Who says that a holder is dead: the store's own lease, or a challenger who saw no renewal. */
-  readonly judge: "lease" | "patience";
-  /** How likely it is that a waiter is woken when an election becomes free. */
-  readonly pushes: number;
-  readonly pollMs: number | null;
-  readonly saysWhen: boolean;
-  /** Whether dead sessions are looked for, or only found when somebody asks. */
-  readonly sweeps: boolean;
-  /** A proof touches the session so much later, at the latest, and only if the server it went to lives so long. */
-  readonly lagMs: number;
-  /** How much more than asked is granted. */
-  readonly generosity: number;
-}
 
 interface SessionRecord {
   readonly id: string;

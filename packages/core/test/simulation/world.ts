@@ -4,7 +4,8 @@ import { Chance } from "./chance.ts";
 import { Checker } from "./checker.ts";
 import { Member } from "./member.ts";
 import { nemeses } from "./nemeses.ts";
-import { Store, type StoreKind } from "./store.ts";
+import { storeKind } from "./store-kind.ts";
+import { Store } from "./store.ts";
 import { Timeline } from "./timeline.ts";
 
 /** How long things go wrong, and how long all is well in the end, in TTLs. */
@@ -41,7 +42,7 @@ export class World {
     const shuffle = chance.fork();
     this.timeline = new Timeline(() => shuffle.next());
     this.checker = new Checker(this.timeline);
-    this.store = new Store(kindOf(chance, this.ttl), this.timeline, chance.fork(), (election, token) =>
+    this.store = new Store(storeKind(chance, this.ttl), this.timeline, chance.fork(), (election, token) =>
       this.checker.freed(election, token),
     );
     const count = chance.whole(3, 5);
@@ -139,19 +140,6 @@ export class World {
       for (const { state } of member.candidates) phases.set(state, [...(phases.get(state) ?? []), member]);
     }
     const target = chance.of(chance.of([...phases.values()]));
-    if (process.env.LAG && chance.hits(0.3)) {
-      const { link } = target;
-      link.slowMs = 0.2 * this.ttl;
-      this.timeline.in(0.3 * this.ttl + this.ttl * chance.next(), null, () => {
-        link.slowMs = 0;
-        this.store.forgetTouches();
-        link.state = "silent";
-        this.timeline.in(this.ttl * 1.2, null, () => {
-          link.state = "up";
-        });
-      });
-      return;
-    }
     const [name, nemesis] = chance.of(
       Object.entries(nemeses).filter(([, { applies }]) => applies?.(this) ?? true),
     );
@@ -207,20 +195,4 @@ export class World {
     }
     this.checker.count(remains.length > 0 ? "closed with remains" : "closed");
   }
-}
-
-function kindOf(chance: Chance, ttl: number): StoreKind {
-  const judge = chance.of(["lease", "lease", "lease", "patience"] as const);
-  const order = judge === "patience" ? "none" : chance.of(["fifo", "none"] as const);
-  const poll = chance.hits(0.25);
-  return {
-    order,
-    judge,
-    pushes: poll ? 0 : chance.of([1, 1, 0.5, 0]),
-    pollMs: poll ? ttl / 20 : null,
-    saysWhen: chance.hits(0.5),
-    sweeps: judge === "lease" && chance.hits(0.5),
-    lagMs: judge === "lease" && (process.env.LAG || chance.hits(0.25)) ? ttl / 4 : 0,
-    generosity: chance.of([1, 1, 1.5]),
-  };
 }

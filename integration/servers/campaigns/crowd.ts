@@ -1,0 +1,33 @@
+// A process that is a candidate in many elections: all on one backend, so that they share one session.
+//
+// It says how many it leads whenever that number has grown, with the instants at which it came to.
+import { connect, createElection } from "@elect/core";
+import { hostNow } from "./figures.ts";
+
+export interface CrowdOptions {
+  readonly url: string;
+  readonly elections: number;
+  readonly ttl: number;
+}
+
+/** The instants, on the host's clock, at which it was elected in one election after the other. */
+export type CrowdReport = readonly number[];
+
+if (process.send !== undefined) {
+  const { url, elections, ttl } = JSON.parse(process.argv[2] ?? "") as CrowdOptions;
+  const backend = await connect(url);
+  let elected: number[] = [];
+  for (let index = 0; index < elections; index += 1) {
+    const election = createElection({ backend, name: `of-many-${index}`, ttl });
+    election.on("elected", () => {
+      if (elected.push(hostNow()) === 1) setImmediate(report);
+    });
+    void election.campaign();
+  }
+  const report = (): void => {
+    process.send?.(elected satisfies CrowdReport);
+    elected = [];
+  };
+  // Its parent is done with it.
+  process.once("disconnect", () => void backend.close().then(() => process.exit()));
+}

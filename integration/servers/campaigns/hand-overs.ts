@@ -1,0 +1,131 @@
+// A hundred hand-overs of one election, among 2 to 100 candidates, each on a backend (so: with a session) of its own.
+// What one costs the server, by its own counters, and how long it takes, in round trips of the same driver.
+//
+//     pnpm --dir integration/servers campaign:hand-overs [store]
+import { setTimeout as sleep } from "node:timers/promises";
+import { connect, createElection, type Backend, type Election, type Term } from "@elect/core";
+import { makeEngineReady } from "../src/index.ts";
+import { Meter } from "./counters.ts";
+import { quantile } from "./figures.ts";
+import { roundTrip } from "./round-trip.ts";
+import { startOwnStore, storeNames, type Store } from "./stores.ts";
+
+const crowds = [2, 10, 30, 100];
+const handOvers = 100;
+/** Long, so that few proofs are among the requests; what there are is measured and subtracted. */
+const ttl = 30_000;
+/** For measuring what the sessions ask for anyhow. */
+const restMs = 10_000;
+/** So many requests more per hand-over among 100 than between 2 still count as the same: polls in between. */
+const flatness = 2;
+const patienceMs = 60_000;
+
+interface Figures {
+  readonly candidates: number;
+  readonly requests: number;
+  readonly p50: number;
+}
+
+/** Candidates of one election. Who leads resigns when told to, and goes to the end of the queue. */
+class Circle implements AsyncDisposable {
+  readonly #backends: Backend[] = [];
+  #leader: { readonly election: Election; readonly term: Term; readonly since: number } | null = null;
+  #news: PromiseWithResolvers<void> = Promise.withResolvers<void>();
+
+  async join(url: string): Promise<void> {
+    const backend = await connect(url);
+    this.#backends.push(backend);
+    const election = createElection({ backend, name: "passed-on", ttl });
+    election.on("elected", ({ term }) => {
+      this.#leader = { election, term, since: performance.now() };
+      this.#news.resolve();
+      this.#news = Promise.withResolvers();
+    });
+    void election.campaign().catch(() => {});
+  }
+
+  async led(): Promise<NonNullable<typeof this.#leader>> {
+    const late = AbortSignal.timeout(patienceMs);
+    while (this.#leader === null) {
+      if (late.aborted) throw new Error("nobody leads");
+      await Promise.race([this.#news.promise, sleep(1_000)]);
+    }
+    return this.#leader;
+  }
+
+  /** Settles when all that have joined are known to wait. */
+  async complete(): Promise<void> {
+    const { election } = await this.led();
+    const late = performance.now() + patienceMs;
+    while ((await election.candidates()).length < this.#backends.length) {
+      if (performance.now() > late) throw new Error("some candidates do not wait");
+      await sleep(200);
+    }
+  }
+
+  /** How long it took from the resignation to the successor's election, in ms. */
+  async handOver(): Promise<number> {
+    const { election, term } = await this.led();
+    this.#leader = null;
+    const from = performance.now();
+    const resigned = term.resign();
+    const { since } = await this.led();
+    await resigned;
+    void election.campaign().catch(() => {});
+    return since - from;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#backends.map(async (backend) => backend.close()));
+  }
+}
+
+async function figures(store: Store, meter: Meter, candidates: number): Promise<Figures> {
+  await using circle = new Circle();
+  for (let joined = 0; joined < candidates; joined += 1) await circle.join(store.url);
+  await circle.complete();
+  for (let round = 0; round < 10; round += 1) await circle.handOver();
+  const rest = await meter.measure(async () => sleep(restMs));
+  const times: number[] = [];
+  let tookMs = 0;
+  const total = await meter.measure(async () => {
+    const from = performance.now();
+    for (let round = 0; round < handOvers; round += 1) {
+      times.push(await circle.handOver());
+      // Who has resigned is back in the queue before the next one does: with two candidates there is nobody else.
+      if (candidates < 10) await circle.complete();
+    }
+    tookMs = performance.now() - from;
+  });
+  const requests = (total.requests - (rest.requests * tookMs) / restMs) / handOvers;
+  return { candidates, requests, p50: quantile(times, 0.5) };
+}
+
+/** Settles with what went wrong. */
+async function campaign(store: Store): Promise<string[]> {
+  const meter = await Meter.of(store.name, store.server);
+  const all: Figures[] = [];
+  for (const candidates of crowds) {
+    const raw = await roundTrip(store);
+    const now = await figures(store, meter, candidates);
+    all.push(now);
+    console.log(
+      `${store.name}: ${candidates} candidates: ${now.requests.toFixed(1)} requests per hand-over; ` +
+        `p50 ${now.p50.toFixed(2)} ms = ${(now.p50 / raw).toFixed(1)} × the round trip of a write (${raw.toFixed(2)} ms)`,
+    );
+  }
+  const [few, many] = [all[0]?.requests ?? 0, all.at(-1)?.requests ?? 0];
+  return many > few + flatness
+    ? [`${store.name}: ${few.toFixed(1)} requests per hand-over became ${many.toFixed(1)}`]
+    : [];
+}
+
+await makeEngineReady();
+const only = process.argv[2];
+const faults: string[] = [];
+for (const name of storeNames.filter((each) => only === undefined || each === only)) {
+  await using store = await startOwnStore(name);
+  faults.push(...(await campaign(store)));
+}
+for (const fault of faults) console.error(`failed: ${fault}`);
+process.exitCode = faults.length === 0 ? 0 : 1;
