@@ -10,6 +10,9 @@ import { filesOfEarlier, suites } from "./suites.ts";
 // `pg`). Vite adds it, and "default", by itself.
 const conditions = ["@elect/source", "module", "node"];
 
+// pnpm's launchers put every package of the workspace on this path; tests are to find what their package installed.
+delete process.env["NODE_PATH"];
+
 /** `limits` are the milliseconds a test may take, by suite, where a package needs others than the usual ones. */
 export function electVitest(limits: Readonly<Record<string, number>> = {}): ViteUserConfig {
   return defineConfig({
@@ -18,6 +21,8 @@ export function electVitest(limits: Readonly<Record<string, number>> = {}): Vite
     test: {
       allowOnly: false,
       environment: "node",
+      // On a busy machine a second is short; what does come ends the wait at once.
+      expect: { poll: { timeout: 10_000, interval: 20 } },
       execArgv: ["--conditions=@elect/source"],
       passWithNoTests: false,
       pool: "forks",

@@ -1,5 +1,4 @@
 import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import type { Plugin } from "vitest/config";
 
 import { electVitest } from "../../integration/tooling/vitest.ts";
@@ -21,5 +20,11 @@ function coreFrom(copy: string): Plugin {
 const copy = process.env["ELECT_CORE_SOURCE"];
 const config = electVitest();
 
-export default copy === undefined ? config : { ...config, plugins: [coreFrom(resolve(copy))] };
-void pathToFileURL;
+export default copy === undefined
+  ? config
+  : {
+      ...config,
+      plugins: [coreFrom(resolve(copy))],
+      // The cache knows a test file by its own text, and would answer with what it imported last time.
+      test: { ...config.test, fsModuleCache: false },
+    };

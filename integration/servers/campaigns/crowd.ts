@@ -1,7 +1,7 @@
 // A process that is a candidate in many elections: all on one backend, so that they share one session.
 //
 // It says how many it leads whenever that number has grown, with the instants at which it came to.
-import { connect, createElection } from "@elect/core";
+import { connect, createElection, type Term } from "@elect/core";
 import { hostNow } from "./figures.ts";
 
 export interface CrowdOptions {
@@ -16,10 +16,12 @@ export type CrowdReport = readonly number[];
 if (process.send !== undefined) {
   const { url, elections, ttl } = JSON.parse(process.argv[2] ?? "") as CrowdOptions;
   const backend = await connect(url);
+  const terms: Term[] = [];
   let elected: number[] = [];
   for (let index = 0; index < elections; index += 1) {
     const election = createElection({ backend, name: `of-many-${index}`, ttl });
-    election.on("elected", () => {
+    election.on("elected", ({ term }) => {
+      terms.push(term);
       if (elected.push(hostNow()) === 1) setImmediate(report);
     });
     void election.campaign();
@@ -28,6 +30,11 @@ if (process.send !== undefined) {
     process.send?.(elected satisfies CrowdReport);
     elected = [];
   };
+  const leave = async (): Promise<void> => {
+    await Promise.all(terms.map(async (term) => term.resign()));
+    await backend.close();
+    process.exit();
+  };
   // Its parent is done with it.
-  process.once("disconnect", () => void backend.close().then(() => process.exit()));
+  process.once("disconnect", () => void leave());
 }

@@ -7,7 +7,7 @@ import { DatabaseSync } from "node:sqlite";
 import { connect, createElection } from "@elect/core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hostNow } from "../src/host-clock.ts";
-import { beatProgram, beats, inParallel, Scratch, start, until, type Elect } from "./rig.ts";
+import { beats, inParallel, Scratch, start, until, type Elect } from "./rig.ts";
 
 const rounds = 20;
 /** For what is more than was promised. */
@@ -46,7 +46,7 @@ async function round(
   const file = scratch.file(name);
   // Once, so that it does not lead again before the successor does.
   const words = ["--election", name, "--url", url, "--ttl", String(ttl), "--grace", "200", "--once"];
-  await using elect = start(["run", ...words, "--", process.execPath, beatProgram, file]);
+  await using elect = start(["run", ...words, "--", process.execPath, scratch.beatProgram, file]);
   await elect.printed(/^beating/m);
   await using successor = createElection({ backend, name, ttl });
   let electedAt = Infinity;
@@ -148,15 +148,13 @@ describe("the whole group is gone before the lease can end", () => {
 
   it("before the next one starts on this host, also if the store hands over at once", async () => {
     const [first, second] = [scratch.file("leader"), scratch.file("follower")];
+    const options = ["--election", "next", "--url", url, "--grace", "200"];
     const words = (file: string): string[] => [
       "run",
-      "-e",
-      "next",
-      "-u",
-      url,
+      ...options,
       "--",
       process.execPath,
-      beatProgram,
+      scratch.beatProgram,
       file,
     ];
     await using leader = start(words(first));

@@ -4,14 +4,8 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { stripTypeScriptTypes } from "node:module";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { hostNow } from "../src/host-clock.ts";
-
-/** `fixtures/beat.ts` without its types: so many are started that stripping them each time would be felt. */
-export const beatProgram: string = join(mkdtempSync(join(tmpdir(), "elect-beat-")), "beat.mjs");
-const beatSource = new URL("./fixtures/beat.ts", import.meta.url);
-writeFileSync(beatProgram, stripTypeScriptTypes(readFileSync(beatSource, "utf8")));
-process.once("exit", () => rmSync(dirname(beatProgram), { recursive: true }));
 
 /** What is built, if it is what the sources say; it starts in half the time. */
 const [program, conditions] = isBuilt()
@@ -130,6 +124,14 @@ export class Elect implements AsyncDisposable {
 
 export class Scratch implements Disposable {
   readonly path: string = mkdtempSync(join(tmpdir(), "elect-cli-test-"));
+
+  /** `fixtures/beat.ts` without its types: so many are started that stripping them each time would be felt. */
+  get beatProgram(): string {
+    const path = this.file("beat.mjs");
+    const source = resolve(import.meta.dirname, "fixtures/beat.ts");
+    if (!existsSync(path)) writeFileSync(path, stripTypeScriptTypes(readFileSync(source, "utf8")));
+    return path;
+  }
 
   file(name: string): string {
     return join(this.path, name);

@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { exitCodes } from "../src/index.ts";
 import { hostNow } from "../src/host-clock.ts";
-import { beatProgram, beats, elect, isRunning, Scratch, start, until } from "./rig.ts";
+import { beats, elect, isRunning, Scratch, start, until } from "./rig.ts";
 
 const scratch = new Scratch();
 const url = `sqlite:${scratch.path}/store`;
@@ -145,9 +145,12 @@ describe("ending", () => {
 
   it("kills what is still there after the grace, and only then", async () => {
     const file = scratch.file("grace");
-    const running = start(["run", "-e", election(), "--grace", "300", "--", node, beatProgram, file], {
-      env,
-    });
+    const running = start(
+      ["run", "-e", election(), "--grace", "300", "--", node, scratch.beatProgram, file],
+      {
+        env,
+      },
+    );
     await running.printed(/^beating/m);
     const told = hostNow();
     running.kill("SIGTERM");
@@ -186,7 +189,7 @@ describe("ending", () => {
   it("ends with the command what it has left behind, in its group or in a session of its own", async () => {
     const file = scratch.file("stray");
     const script = `const { spawn } = require("node:child_process");
-      spawn(process.execPath, [${JSON.stringify(beatProgram)}, ${JSON.stringify(file)}, "parent", "stray"], { stdio: ["ignore", "pipe", "inherit"] })
+      spawn(process.execPath, [${JSON.stringify(scratch.beatProgram)}, ${JSON.stringify(file)}, "parent", "stray"], { stdio: ["ignore", "pipe", "inherit"] })
         .stdout.once("data", () => process.exit(3));`;
     const { code } = await elect(["run", "-e", election(), "--grace", "100", "--", node, "-e", script], {
       env,
@@ -200,7 +203,7 @@ describe("ending", () => {
   it("leaves nothing behind when elect is killed", async () => {
     const file = scratch.file("killed");
     const running = start(
-      ["run", "-e", election(), "--ttl", "1000", "--", node, beatProgram, file, "parent", "stray"],
+      ["run", "-e", election(), "--ttl", "1000", "--", node, scratch.beatProgram, file, "parent", "stray"],
       { env },
     );
     await running.printed(/^beating/m);
@@ -214,7 +217,7 @@ describe("ending", () => {
 
   it("kills the command when the process that holds the session is gone", async () => {
     const file = scratch.file("holder");
-    const running = start(["run", "-e", election(), "--", node, beatProgram, file], { env });
+    const running = start(["run", "-e", election(), "--", node, scratch.beatProgram, file], { env });
     await running.printed(/^beating/m);
     process.kill(running.holder, "SIGKILL");
     expect(await running.ended).toMatchObject({ code: exitCodes.internal });
@@ -242,7 +245,7 @@ describe("when leadership is lost", () => {
     "-u",
     lease,
     "--ttl",
-    "500",
+    "2000",
     ...more,
     "--",
     "sleep",

@@ -22,6 +22,12 @@ import type { Adapter, Proof, Session, SessionEvents } from "./port.ts";
  */
 type End = "unneeded" | "expired" | "dead";
 
+/**
+ * One proof may take a fifth of the TTL: short enough for two more attempts before the deadline, long enough to connect
+ * again over a slow link.
+ */
+const proofShare = 5;
+
 /** However long the TTL: a proof is one round trip, and `close()` waits for one that is under way. */
 const longestProof = 5_000;
 
@@ -170,7 +176,7 @@ export class SharedSession {
         await this.#pause(Math.min(open.proveAt, lease.validUntil) - now);
         continue;
       }
-      if (await this.#prove(open, failures)) {
+      if (await this.#prove(open)) {
         failures = 0;
         open.proveAt = now + this.#period(session);
       } else {
@@ -184,14 +190,11 @@ export class SharedSession {
     return about(this.#clock, session.ttlMs / 3);
   }
 
-  /**
-   * One proof. It races the deadline: an answer that comes too late finds the session over. The first attempt is short, so
-   * that others can follow; each later one may take longer, as it has to connect again, perhaps over a slow link.
-   */
-  async #prove(open: Open, failures: number): Promise<boolean> {
+  /** One proof. It races the deadline: an answer that comes too late finds the session over. */
+  async #prove(open: Open): Promise<boolean> {
     const { session, lease } = open;
     const sentAt = this.#clock.now();
-    const limit = Math.min((session.ttlMs / 6) * (1 + failures), longestProof, lease.validUntil - sentAt);
+    const limit = Math.min(session.ttlMs / proofShare, longestProof, lease.validUntil - sentAt);
     const held = new Map(this.claims.held);
     let outcome: Proof["kind"] | "unknown" = "unknown";
     let failure: unknown;

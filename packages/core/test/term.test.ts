@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 
 import { NotLeaderError } from "../src/errors.ts";
 import { fence } from "../src/term.ts";
+import { failure } from "./kit/scripted-store.ts";
 import { elected, journal, settle, stage, ttl, validFor } from "./kit/stage.ts";
 
 describe("G-1, G-2: in the first statement after a stall, before any timer could run", () => {
@@ -65,10 +66,13 @@ describe("G-1, G-2: in the first statement after a stall, before any timer could
     const election = on.elect();
     const says = journal(election);
     const term = await elected(on, election);
+    on.store.answers.prove = failure;
+    await on.clock.advance(validFor - 450);
     const proof = on.store.hold("prove");
-    await on.clock.advance(ttl * 0.37);
-    await proof.asked;
-    on.clock.freeze(ttl);
+    await on.clock.advance(440);
+    // Sent so late that it would count beyond the stall.
+    expect((await proof.asked).at).toBeGreaterThan(validFor - 450);
+    on.clock.freeze(100);
     proof.answer({ kind: "alive", ttlMs: ttl, covers: "all", lost: [] });
     await settle();
     expect(term.isValid()).toBe(false);

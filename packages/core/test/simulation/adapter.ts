@@ -30,6 +30,8 @@ export class SimulatedAdapter implements Adapter {
     maxTtlMs: 3_600_000,
     limits: [],
   };
+  /** At the next claim. */
+  onClaim: (() => void) | null = null;
   /** Of all sessions that were asked for. */
   readonly sessions = new Map<string, SessionEvents>();
   readonly #store: Store;
@@ -51,7 +53,11 @@ export class SimulatedAdapter implements Adapter {
       ended: (reason) => link.push(() => events.ended(reason)),
     };
     const granted = await link.carry(call, () => this.#store.open(nonce, ttlMs, pushed));
-    return new SimulatedSession(this.address, nonce, granted, this.#store, link);
+    const claiming = (): void => {
+      this.onClaim?.();
+      this.onClaim = null;
+    };
+    return new SimulatedSession(this.address, nonce, granted, this.#store, link, claiming);
   }
 
   end(ticket: string, call: Call): Promise<void> {
@@ -88,9 +94,11 @@ class SimulatedSession implements Session {
   readonly warnings: readonly string[] = [];
   readonly #store: Store;
   readonly #link: Link;
+  readonly #claiming: () => void;
   #generation = 0;
 
-  constructor(process: string, id: string, ttlMs: number, store: Store, link: Link) {
+  constructor(process: string, id: string, ttlMs: number, store: Store, link: Link, claiming: () => void) {
+    this.#claiming = claiming;
     this.id = this.ticket = id;
     // What one process knows of tokens, another one does not: in the simulation, all share one memory.
     this.store = process;
@@ -114,6 +122,7 @@ class SimulatedSession implements Session {
   }
 
   claim(requests: readonly ClaimRequest[], call: Call): Promise<readonly ClaimAnswer[]> {
+    this.#claiming();
     const generation = this.#generation;
     return this.#link.carry(call, () => this.#store.claim(this.id, generation, requests));
   }

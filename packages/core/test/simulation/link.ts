@@ -9,6 +9,8 @@ export class Link {
   state: "up" | "silent" | "no requests" | "no replies" | "refused" = "up";
   /** How much longer than usual a message may take. */
   slowMs = 0;
+  /** How much longer replies take. */
+  lateRepliesMs = 0;
   /** The next request takes so much longer, whoever waits for it. */
   holdMs = 0;
   /** The next reply is lost, with or without the connection. */
@@ -64,12 +66,13 @@ export class Link {
   heal(): void {
     this.state = "up";
     this.slowMs = 0;
+    this.lateRepliesMs = 0;
     this.holdMs = 0;
     this.loseReply = "no";
   }
 
   #reply(deliver: () => void): void {
-    this.#timeline.in(this.#travel(), null, () => {
+    this.#timeline.in(this.#travel() + this.lateRepliesMs, null, () => {
       if (this.state === "silent" || this.state === "no replies") return;
       this.#timeline.in(0, this.#host, deliver);
     });

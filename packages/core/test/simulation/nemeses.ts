@@ -34,6 +34,18 @@ export const nemeses: Readonly<Record<string, Nemesis>> = {
       return () => void (target.link.slowMs = 0);
     },
   },
+  "link: replies are late, then none": {
+    strike(world, target, chance) {
+      target.link.lateRepliesMs = chance.between(0.1, 0.16) * world.ttl;
+      const silence = world.timeline.in(chance.between(0.3, 1) * world.ttl, null, () => {
+        target.link.state = "no replies";
+      });
+      return () => {
+        silence.cancel();
+        target.link.heal();
+      };
+    },
+  },
   "link: a request arrives late": {
     strike(world, target, chance) {
       target.link.holdMs = chance.between(0.1, 3) * world.ttl;
@@ -75,6 +87,11 @@ export const nemeses: Readonly<Record<string, Nemesis>> = {
     strike: (world, target) => void world.timeline.in(0, target, () => world.close(target)),
   },
   "the user aborts": { strike: (world, target) => void world.timeline.in(0, target, () => target.abort()) },
+  "the user aborts while it is asked": {
+    strike(world, target, chance) {
+      target.adapter.onClaim = () => world.timeline.in(chance.between(0, 6), target, () => target.abort());
+    },
+  },
   "the store is away": {
     strike(world) {
       world.storeIsUp = false;
