@@ -179,7 +179,8 @@ export async function monitored(
   port: number,
   matches: (line: string) => boolean,
 ): Promise<{ seen: Promise<void> }> {
-  const monitor = await plain(port).monitor();
+  // No ready check: its own INFO shows up among what is monitored, and the driver takes the line for the reply.
+  const monitor = await plain(port).duplicate({ enableReadyCheck: false }).monitor();
   onTestFinished(() => monitor.disconnect());
   const seen = new Promise<void>((resolve) => {
     monitor.on("monitor", (_time: string, args: string[]) => {

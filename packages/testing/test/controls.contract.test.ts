@@ -19,7 +19,7 @@ const controls: [Breakage, string][] = [
   ["own-session", "S2 two candidates of one process"],
   ["float-tokens", "P4 A6-9 tokens rise over 50"],
   ["token-restarts", "P4 G-20 the same id"],
-  ["cached-proof", "P2 P3 G-4 4.L-4"],
+  ["cached-proof", "P2 P3 G-3 A6-1"],
   ["no-release", "P10 a resignation wakes the successor"],
   ["release-any", "P5 4.L-6 a release that arrives late"],
   ["no-withdrawal", "P7 A6-4 who stopped waiting"],

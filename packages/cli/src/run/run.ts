@@ -43,8 +43,8 @@ class Foreground {
 
   constructor(options: RunOptions) {
     this.#options = options;
-    this.#holder = new Holder((report) => void this.#hear(report));
     for (const signal of endingSignals) process.on(signal, () => this.#signalled(signal));
+    this.#holder = new Holder((report) => void this.#hear(report));
     this.left = this.#holder.exited.then((how) => this.#alone(how));
     this.#campaign();
   }

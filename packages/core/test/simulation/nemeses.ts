@@ -38,7 +38,7 @@ export const nemeses: Readonly<Record<string, Nemesis>> = {
     strike(world, target, chance) {
       target.link.lateRepliesMs = chance.between(0.1, 0.16) * world.ttl;
       const silence = world.timeline.in(chance.between(0.3, 1) * world.ttl, null, () => {
-        target.link.state = "no replies";
+        target.link.state = "silent";
       });
       return () => {
         silence.cancel();
