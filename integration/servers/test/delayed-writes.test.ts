@@ -49,7 +49,7 @@ async function delayed<T>(
   expect(kept.hit, "the write was kept").not.toBeNull();
   await meanwhile();
   proxy.heal();
-  return writing;
+  return await writing;
 }
 
 describe.each(storeNames)("G-18 G-19 on %s", (name) => {
@@ -109,7 +109,8 @@ describe.each(storeNames)("G-18 G-19 on %s", (name) => {
           },
         );
         expect(rows).toBe(sealed ? 0 : 1);
-      }).finally(async () => client.query("drop table elect_test_effect, elect_test_fence"));
+      });
+      await client.query("drop table elect_test_effect, elect_test_fence");
     });
   });
 });

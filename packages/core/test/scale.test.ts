@@ -85,8 +85,8 @@ describe(`P11, G-14: one process in ${elections} elections`, () => {
       expect(new Set(leader.calls)).toEqual(new Set(["prove"]));
     }
     process.stdout.write(`requests in 20 TTLs: ${JSON.stringify(requests)}\n`);
-    expect(requests[`${elections} led`]).toBe(requests["1 led"]);
-    expect(requests["1 led"]).toBeLessThanOrEqual((20 * 3) / 0.9);
+    // One proof every third of the TTL, up to a tenth earlier, whatever it vouches for.
+    for (const count of [1, elections]) expect(requests[`${count} led`]).toBeLessThanOrEqual((20 * 3) / 0.9);
     expect(requests[`${elections} waited for`]).toBeLessThanOrEqual((requests["1 waited for"] ?? 0) * 1.2);
   });
 });

@@ -4,10 +4,10 @@
  */
 
 import { exitCodes } from "../exit-codes.ts";
+import { signalNumber } from "../signals.ts";
 import { startCommand, type Command, type CommandLine, type Exit } from "./command.ts";
 import { Holder } from "./holder-process.ts";
 import type { CandidateOptions, Report, Win } from "./messages.ts";
-import { signalNumber } from "../signals.ts";
 
 export interface RunOptions {
   readonly candidate: CandidateOptions;
@@ -131,10 +131,12 @@ class Foreground {
   /** The holder has exited. With a decision, all is well; without one, the command has lost its protection. */
   async #alone(how: string): Promise<number> {
     if (this.#code !== null) return this.#code;
-    this.#complain(`the process that held the leadership has ended (${how})`);
+    this.#code = exitCodes.internal;
+    this.#start.abort();
     this.#command?.kill();
+    this.#complain(`the process that held the leadership has ended (${how}): killing the command`);
     await this.#command?.ended;
-    return exitCodes.internal;
+    return this.#code;
   }
 
   #note(what: string): void {

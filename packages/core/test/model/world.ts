@@ -282,6 +282,19 @@ const workEnds: Move = (world, candidate) => {
   candidate.working = false;
   world.tell(candidate, { kind: "work-done" });
 };
+/** The answer to a proof takes its time: how much of that counts is what a deadline is about. */
+const slowProof: Move = (world, candidate) => {
+  world.prove(candidate);
+  while (candidate.requests.length > 0) world.deliver(candidate, false);
+  world.advance(300);
+  while (candidate.replies.length > 0) world.hear(candidate);
+};
+/** A claim and its answer without anything in between. */
+const claimAtOnce: Move = (world, candidate, byte) => {
+  campaign(world, candidate, byte);
+  while (candidate.requests.length > 0) world.deliver(candidate, false);
+  if (candidate.replies.length > 0) world.hear(candidate);
+};
 
 /** Weighted by repetition, so that a random tape gets somewhere. */
 const moves: readonly Move[] = [
@@ -298,6 +311,8 @@ const moves: readonly Move[] = [
   (world, candidate) => world.deliver(candidate, true),
   (world, candidate) => world.prove(candidate),
   (world, candidate) => world.prove(candidate),
+  slowProof,
+  claimAtOnce,
   (world) => world.advance(50),
   (world, _, byte) => world.advance(byte % 2 === 0 ? 300 : 700),
   (world, _, byte) => world.advance(byte % 2 === 0 ? 900 : 1_100),
