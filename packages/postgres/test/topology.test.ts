@@ -72,6 +72,11 @@ describe("PG-9, PG-10 standbys", () => {
       });
       const replica = await client(pair.standby.url);
       await eventually("the standby has followed", async () => {
+        // The tables are as new to it as what is in them.
+        const known = await replica.query<{ known: boolean }>(
+          `select to_regclass('"${at.schema}".election') is not null as known`,
+        );
+        if (known.rows[0]?.known !== true) return false;
         const { rows } = await replica.query<{ done: boolean }>(
           `select count(*) = 1 as done from "${at.schema}".election where session is not null`,
         );

@@ -58,6 +58,7 @@ describe("S1 death is one step", () => {
       }
     })();
     const store = plain(server.port);
+    await store.ping();
     const arrival = await monitored(server.port, (line) => /^pexpire/i.test(line) && line.includes(keyOf(a)));
     proxy.heal();
     await arrival.seen;
@@ -121,6 +122,7 @@ describe("S4 no late ghosts", () => {
     await held.seen;
     await a.session.dispose([bid], call());
     const store = plain(server.port);
+    await store.ping();
     const arrival = await monitored(
       server.port,
       (line) => /^evalsha/i.test(line) && line.includes(bid.nonce),

@@ -174,7 +174,10 @@ export async function eventually(
   }
 }
 
-/** Arms a look at all that the server executes, on any connection; the promise inside resolves with the first that matches. */
+/**
+ * Arms a look at all that the server executes, on any connection; the promise inside resolves with the first that
+ * matches. No other client may send anything meanwhile: the driver takes a line that comes with the OK for a reply.
+ */
 export async function monitored(
   port: number,
   matches: (line: string) => boolean,

@@ -96,8 +96,8 @@ describe("ZooKeeper", () => {
     const [proof, answers] = await Promise.allSettled(asked);
     expect(proof).toMatchObject({ status: "rejected" });
     // Unknown, in one way or the other: the connection was given up before, or after, the batch was on its way.
-    if (answers.status === "fulfilled")
-      expect(answers.value).toEqual([expect.objectContaining({ kind: "unknown" })]);
+    const kinds = answers.status === "fulfilled" ? answers.value.map(({ kind }) => kind) : ["unknown"];
+    expect(kinds).toEqual(["unknown"]);
     proxy.heal();
     await expect(a.session.prove(none, call())).resolves.toMatchObject({ kind: "dead" });
     await a.heard.next("ended");

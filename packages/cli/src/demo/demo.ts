@@ -1,5 +1,6 @@
 /** `elect demo`: four candidates, and a leader that is killed again and again. */
 
+import { connect, InvalidOptionError } from "@elect/core";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -27,6 +28,7 @@ const limitMs = 20_000;
 
 /** Settles with the exit code. */
 export async function demo({ url, json }: DemoOptions): Promise<number> {
+  if (url !== null) await assertShared(url);
   const directory = url === null ? mkdtempSync(join(tmpdir(), "elect-demo-")) : null;
   const store = url ?? `sqlite:${String(directory)}`;
   const election = `elect-demo-${randomBytes(4).toString("hex")}`;
@@ -48,6 +50,16 @@ export async function demo({ url, json }: DemoOptions): Promise<number> {
     if (directory !== null) rmSync(directory, { recursive: true, force: true });
   }
   return conclude(end, play, json);
+}
+
+/** Processes have to meet on the store. */
+async function assertShared(url: string): Promise<void> {
+  await using backend = await connect(url);
+  if (backend.capabilities.reach !== "process") return;
+  throw new InvalidOptionError(
+    "url",
+    `The demo starts several processes, and ${backend.address} ends with each of them.`,
+  );
 }
 
 /** How it came to an end: played through, out of time, interrupted, or not possible. */
