@@ -279,9 +279,9 @@ export class Candidacy implements Election, Claimant, TermHost {
     await this.#within(this.#options.drainTimeout, this.#stopped());
     if (this.#state.phase === "draining") {
       // The term stays held, and proven, until its work ends; but the process need not stay for it.
-      this.#session.background();
+      this.#session.background(this);
       void this.#stopped().then(() => this.#leave());
-      return { remains: [this.#remainder(this.#state.token, "work-running", Infinity)] };
+      return this.#report(this.#state.token, "work-running", Infinity);
     }
     return this.#leave();
   }
@@ -293,9 +293,8 @@ export class Candidacy implements Election, Claimant, TermHost {
     this.#inside.elections.delete(this);
     await this.#session.leave(this);
     // Others may need the session, and it goes on giving back.
-    const until = this.#isGivingBack() ? this.#session.heldUntil : this.leftUntil;
-    const forMs = until - this.clock.now();
-    return { remains: forMs > 0 ? [this.#remainder(token, "store-unreachable", forMs)] : [] };
+    const forMs = this.#isGivingBack() ? this.#session.ttlMs : this.leftUntil - this.clock.now();
+    return this.#report(token, "store-unreachable", forMs);
   }
 
   /** Settles when no work runs that was told to stop. */
@@ -311,8 +310,9 @@ export class Candidacy implements Election, Claimant, TermHost {
     timer.cancel();
   }
 
-  #remainder(token: bigint | null, because: Remainder["because"], forMs: number): Remainder {
-    return { election: this.name, candidate: this.id, token, because, forMs };
+  #report(token: bigint | null, because: Remainder["because"], forMs: number): CloseReport {
+    const remainder = { election: this.name, candidate: this.id, token, because, forMs };
+    return { remains: forMs > 0 ? [remainder] : [] };
   }
 
   #publish(term: Term, event: TermMessage["event"], reason?: string): void {

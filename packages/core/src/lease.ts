@@ -30,8 +30,8 @@ export class Lease implements Validity {
   validUntil: number;
   readonly #lagMs: number;
   #base: number;
-  /** Send times of acknowledged proofs that a later proof may still vouch for; empty unless there is a lag. */
-  #unvouched: number[] = [];
+  /** Acknowledged proofs that a later one may still vouch for; empty unless there is a lag. */
+  #unvouched: { readonly sentAt: number; readonly heardAt: number }[] = [];
 
   /** `sentAt` is the instant just before the session was asked for. */
   constructor(sentAt: number, ttlMs: number, proofLagMs: number) {
@@ -41,14 +41,14 @@ export class Lease implements Validity {
   }
 
   /** A proof sent at `sentAt` was acknowledged. A late acknowledgement never counts beyond its own send time. */
-  extend(sentAt: number, ttlMs: number): void {
-    let base = sentAt;
-    if (this.#lagMs > 0) {
-      this.#unvouched.push(sentAt);
-      base = Math.max(this.#base, ...this.#unvouched.filter((earlier) => earlier <= sentAt - this.#lagMs));
-      this.#unvouched = this.#unvouched.filter((earlier) => earlier > base);
+  extend(sentAt: number, ttlMs: number, heardAt: number): void {
+    if (this.#lagMs === 0) this.#base = Math.max(this.#base, sentAt);
+    else {
+      // It counts from its sending, but the lag began when it arrived: all that is known of that is that it was heard of.
+      const vouched = this.#unvouched.filter((earlier) => earlier.heardAt <= sentAt - this.#lagMs);
+      this.#base = vouched.at(-1)?.sentAt ?? this.#base;
+      this.#unvouched = [...this.#unvouched.slice(vouched.length), { sentAt, heardAt }];
     }
-    this.#base = Math.max(this.#base, base);
     this.validUntil = until(this.#base, ttlMs);
   }
 }

@@ -167,12 +167,12 @@ export function memorySession(store: MemoryStore, id: string, ttlMs: number, eve
     poll: null,
     warnings: [],
     async prove(held) {
-      if (!store.prove(id)) return { kind: "dead", reason: "its lease ran out, or it was ended" };
+      if (!store.prove(id)) return { kind: "dead", reason: "it was ended" };
       const lost = [...held.values()].filter((claim) => !store.holds(id, claim));
       return { kind: "alive", ttlMs, covers: "all", lost };
     },
     async claim(requests) {
-      if (!store.alive(id)) throw new Error("the session is over");
+      if (!store.alive(id)) throw new Error("the session was ended");
       return requests.map((request) => store.claim(id, request));
     },
     release,

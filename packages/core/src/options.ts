@@ -125,11 +125,7 @@ function serialise(name: string, metadata: Metadata): string {
   if (json === undefined) throw invalid("metadata", name, "metadata cannot be written as JSON.");
   const bytes = Buffer.byteLength(json);
   if (bytes > metadataLimit) {
-    throw invalid(
-      "metadata",
-      name,
-      `metadata has ${bytes} bytes as JSON; it may have ${metadataLimit}. Put its address here.`,
-    );
+    throw invalid("metadata", name, `metadata has ${bytes} bytes as JSON; it may have ${metadataLimit}.`);
   }
   return json;
 }

@@ -111,9 +111,9 @@ export interface Session {
   /** The lease granted, in ms: from the moment an acknowledged proof was sent, the store ends nothing for so long. */
   readonly ttlMs: number;
   /**
-   * 0: an acknowledged proof vouches for itself. Otherwise it vouches only for acknowledged proofs that were sent
-   * at least so many ms before it (ZooKeeper checks a write against the session at the leader, but
-   * touches the session only in the follower's next ping: see the adapter).
+   * 0: an acknowledged proof vouches for itself. Otherwise it vouches only for proofs that had been acknowledged at
+   * least so many ms before it was sent (ZooKeeper checks a write against the session at the leader, but touches the
+   * session only in the next ping of the follower that took the write: see the adapter).
    */
   readonly proofLagMs: number;
   /** All that another process needs to end this session: a serialised value without secrets. */

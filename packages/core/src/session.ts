@@ -56,7 +56,8 @@ export class SharedSession {
   #life: Promise<void> | null = null;
   #sleep: { timer: Timer; wake: () => void } | null = null;
   #giveUp = new AbortController();
-  #background = false;
+  /** Those that are closed, but whose work runs on: the session is proven for them, as long as the process lives. */
+  readonly #background = new Set<object>();
   /** Whether the store has ever let us in. */
   #opened = false;
 
@@ -79,13 +80,15 @@ export class SharedSession {
   /** An election is going to campaign. */
   join(election: object): void {
     this.#elections.add(election);
+    if (this.#background.size > 0) this.#sleep?.wake();
   }
 
   /** The election is closed. With the last one, the session ends; settles when it has, in bounded time. */
   async leave(election: object): Promise<void> {
     this.#elections.delete(election);
-    if (this.#elections.size > 0 || this.#life === null) return;
-    this.#giveUp.abort(new Error("closed"));
+    this.#background.delete(election);
+    if (this.#elections.size + this.#background.size > 0 || this.#life === null) return;
+    this.#giveUp.abort();
     this.#over("unneeded");
     await this.#life;
   }
@@ -96,15 +99,16 @@ export class SharedSession {
     this.#life = this.#live();
   }
 
-  /** The instant until which the store may still hold something of ours if no proof reaches it any more. */
-  get heldUntil(): number {
-    return this.#clock.now() + (this.#open?.session.ttlMs ?? 0);
+  /** For how long the store keeps what it holds of ours if no proof reaches it any more. */
+  get ttlMs(): number {
+    return this.#open?.session.ttlMs ?? 0;
   }
 
-  /** From now on the session does not keep the process alive. */
-  background(): void {
-    this.#background = true;
-    this.#sleep?.timer.unref();
+  /** The election is closed, and its work runs on: that alone does not keep the process alive. */
+  background(election: object): void {
+    this.#elections.delete(election);
+    this.#background.add(election);
+    this.#sleep?.wake();
   }
 
   async #live(): Promise<void> {
@@ -178,7 +182,8 @@ export class SharedSession {
       }
       if (await this.#prove(open)) {
         failures = 0;
-        open.proveAt = now + this.#period(session);
+        // Where proofs lag, one that is sent too soon after an answer does not vouch for it.
+        open.proveAt = Math.max(now + this.#period(session), this.#clock.now() + session.proofLagMs);
       } else {
         open.proveAt = this.#clock.now() + backOff(this.#clock, failures++, session.ttlMs / 8);
       }
@@ -225,8 +230,8 @@ export class SharedSession {
     if (proof.kind === "dead") return this.#over("dead", proof.reason);
     // The lease may have run out while the answer was under way: then it is over, whatever the store says now.
     if (this.#clock.now() >= open.lease.validUntil) return this.#over("expired");
-    open.lease.extend(sentAt, proof.ttlMs);
-    for (const claim of proof.lost) this.claims.lost(claim, "the store has no such record any more");
+    open.lease.extend(sentAt, proof.ttlMs, this.#clock.now());
+    for (const claim of proof.lost) this.claims.lost(claim, "the store has no such record");
     if (!open.certain) {
       open.certain = true;
       for (const claimant of this.claims.claimants()) claimant.tell({ kind: "certain" });
@@ -302,7 +307,7 @@ export class SharedSession {
         resolve();
       };
       this.#sleep = { timer: this.#clock.timer(ms, wake), wake };
-      if (this.#background) this.#sleep.timer.unref();
+      if (this.#elections.size === 0) this.#sleep.timer.unref();
     });
   }
 

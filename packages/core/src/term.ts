@@ -116,7 +116,7 @@ export class HeldTerm implements Term {
       this.token,
       reason,
       `Election "${this.election}" on ${this.#host.address}: no longer leader under token ${this.token} (${reason}: ${detail}). ` +
-        `Stop; campaign again for a new term.`,
+        `Stop, and campaign again.`,
     );
   }
 }

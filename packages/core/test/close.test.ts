@@ -102,97 +102,6 @@ describe("G-11: close() settles in every state, says what remains, and leaves no
   });
 });
 
-describe("close() where the store hangs or fails", () => {
-  const states = ["waiting", "leading", "uncertain", "claiming"] as const;
-  it.each(states)("G-11: a store that never answers again, %s: bounded, no timer left", async (state) => {
-    const on = stage();
-    if (state === "waiting") on.store.answers.claim = async () => [held()];
-    if (state === "claiming") on.store.answers.claim = silence;
-    const election = on.elect("report", { drainTimeout });
-    const campaign = watched(election.campaign());
-    await settle();
-    Object.assign(on.store.answers, { prove: silence, release: silence, dispose: silence, end: silence });
-    if (state === "uncertain") await on.clock.advance(ttl * 0.6);
-    if (state === "leading" || state === "uncertain") void campaign.value?.resign();
-    const took = await closed(on, election.close(), 60_000);
-    expect(took).toBeLessThanOrEqual(2_000 + ttl / 6 + ttl / 2 + 50);
-    expect(on.store.session.abandoned).toBe(true);
-    expect(on.clock.timers).toBe(0);
-  });
-
-  it("G-11: the same with a TTL of an hour: not longer", async () => {
-    const on = stage();
-    const hour = 3_600_000;
-    const election = on.elect("report", { ttl: hour });
-    const term = await elected(on, election);
-    on.store.answers.prove = silence;
-    await on.clock.advance(hour * 0.37);
-    Object.assign(on.store.answers, { release: silence, end: silence });
-    void term.resign();
-    const took = await closed(on, election.close(), hour);
-    expect(took).toBeLessThanOrEqual(15_000);
-    expect(on.clock.timers).toBe(0);
-  });
-
-  it("P12: a record that could not be given back remains, until the store ends it by itself", async () => {
-    const on = stage();
-    const election = on.elect("report", { id: "me" });
-    const term = await elected(on, election);
-    Object.assign(on.store.answers, { prove: failure, release: failure, end: failure });
-    void term.resign();
-    const closing = watched(election.close());
-    await on.clock.advance(10_000);
-    const [remainder, ...others] = closing.value?.remains ?? [];
-    expect(others).toEqual([]);
-    expect(remainder).toMatchObject({
-      election: "report",
-      candidate: "me",
-      token: 1n,
-      because: "store-unreachable",
-    });
-    expect(remainder?.forMs).toBeGreaterThan(0);
-    expect(remainder?.forMs).toBeLessThanOrEqual(ttl);
-  });
-
-  it("P12: so does a place in the queue, without a token", async () => {
-    const on = stage();
-    on.store.answers.claim = async () => [held()];
-    const election = on.elect("report", { id: "me" });
-    void watched(election.campaign());
-    await settle();
-    Object.assign(on.store.answers, { release: silence, end: silence });
-    const closing = watched(election.close());
-    await on.clock.advance(10_000);
-    expect(closing.value?.remains).toMatchObject([{ token: null, because: "store-unreachable" }]);
-  });
-
-  it("P12: and so does the record of a term that ran out, for as long as the store may keep it", async () => {
-    const on = stage();
-    const election = on.elect("report");
-    const term = await elected(on, election);
-    Object.assign(on.store.answers, { prove: silence, open: silence });
-    await on.clock.advance(ttl * 0.95);
-    expect(term.isValid()).toBe(false);
-    const report = await election.close();
-    expect(report.remains).toMatchObject([{ token: 1n, because: "store-unreachable" }]);
-    expect(report.remains[0]?.forMs).toBeLessThanOrEqual(ttl);
-    expect(on.clock.timers).toBe(0);
-  });
-
-  it("nothing remains when the session was ended all the same", async () => {
-    const on = stage();
-    const election = on.elect("report");
-    const term = await elected(on, election);
-    on.store.answers.release = failure;
-    void term.resign();
-    const closing = watched(election.close());
-    await on.clock.advance(10_000);
-    expect(on.store.of("end")).toHaveLength(1);
-    expect(closing.value).toEqual({ remains: [] });
-    expect(on.clock.timers).toBe(0);
-  });
-});
-
 describe("G-12: close() and work that does not stop", () => {
   it("settles after drainTimeout and says what remains; nothing is released under the work", async () => {
     const on = stage();
@@ -251,22 +160,7 @@ describe("G-12: close() and work that does not stop", () => {
 
   it("does not keep the process alive for work that is still running", async () => {
     const on = stage();
-    const kept = new Set<object>();
-    const { timer } = on.clock;
-    on.clock.timer = (ms, fire) => {
-      const handle = timer.call(on.clock, ms, () => {
-        kept.delete(handle);
-        fire();
-      });
-      kept.add(handle);
-      return {
-        cancel: () => {
-          kept.delete(handle);
-          handle.cancel();
-        },
-        unref: () => void kept.delete(handle),
-      };
-    };
+    const keeping = keepingAlive(on);
     const election = on.elect("report", { drainTimeout });
     void watched(election.run(() => silence()));
     await settle();
@@ -274,9 +168,29 @@ describe("G-12: close() and work that does not stop", () => {
     await on.clock.advance(drainTimeout);
     expect(closing.state).toBe("resolved");
     expect(on.clock.timers).toBeGreaterThan(0);
-    expect(kept.size).toBe(0);
+    expect(keeping.size).toBe(0);
     await on.clock.advance(ttl * 2);
-    expect(kept.size).toBe(0);
+    expect(keeping.size).toBe(0);
+  });
+
+  it("but does for the other elections of the session, those that came before and those that come after", async () => {
+    const on = stage();
+    const keeping = keepingAlive(on);
+    const before = on.elect("before");
+    const first = await elected(on, before);
+    const election = on.elect("report", { drainTimeout });
+    void watched(election.run(() => silence()));
+    await settle();
+    void election.close();
+    await on.clock.advance(drainTimeout + ttl);
+    expect(keeping.size).toBe(1);
+    await first.resign();
+    await before.close();
+    await on.clock.advance(ttl);
+    expect(keeping.size).toBe(0);
+    await elected(on, on.elect("after"));
+    expect(keeping.size).toBe(1);
+    expect(on.store.sessions).toHaveLength(1);
   });
 });
 
@@ -316,4 +230,25 @@ function stopped(signal: AbortSignal): Promise<void> {
   return new Promise((done) => {
     signal.addEventListener("abort", () => done(), { once: true });
   });
+}
+
+/** The timers that are set now and keep the process alive. */
+function keepingAlive(on: Stage): ReadonlySet<object> {
+  const keeping = new Set<object>();
+  const { timer } = on.clock;
+  on.clock.timer = (ms, fire) => {
+    const handle = timer.call(on.clock, ms, () => {
+      keeping.delete(handle);
+      fire();
+    });
+    keeping.add(handle);
+    return {
+      cancel: () => {
+        keeping.delete(handle);
+        handle.cancel();
+      },
+      unref: () => void keeping.delete(handle),
+    };
+  };
+  return keeping;
 }

@@ -14,23 +14,23 @@ describe("a lease", () => {
 
   it("counts from the sending of an acknowledged proof, whenever its answer comes", () => {
     const lease = new Lease(0, 10_000, 0);
-    lease.extend(3_000, 10_000);
+    lease.extend(3_000, 10_000, 4_000);
     expect(lease.validUntil).toBe(3_000 + 10_000 - kept(10_000));
   });
 
   it("G-5: a late acknowledgement never counts beyond its own sending", () => {
     const lease = new Lease(0, 10_000, 0);
-    lease.extend(6_000, 10_000);
+    lease.extend(6_000, 10_000, 6_500);
     const newest = lease.validUntil;
-    lease.extend(3_000, 10_000);
+    lease.extend(3_000, 10_000, 7_000);
     expect(lease.validUntil).toBe(newest);
   });
 
   it("is as long as the store says from the newest proof on, also when it says less than before", () => {
     const lease = new Lease(0, 10_000, 0);
-    lease.extend(1_000, 2_000);
+    lease.extend(1_000, 2_000, 1_001);
     expect(lease.validUntil).toBe(1_000 + 2_000 - kept(2_000));
-    lease.extend(2_000, 20_000);
+    lease.extend(2_000, 20_000, 2_001);
     expect(lease.validUntil).toBe(2_000 + 20_000 - kept(20_000));
   });
 });
@@ -41,18 +41,27 @@ describe("a lease whose proofs vouch only for earlier ones (ZooKeeper)", () => {
 
   it("is not extended by a proof that nothing younger vouches for", () => {
     const lease = new Lease(0, ttl, lag);
-    lease.extend(1_000, ttl);
+    lease.extend(1_000, ttl, 1_001);
     expect(lease.validUntil).toBe(ttl - kept(ttl));
   });
 
-  it("counts from the newest proof sent at least the lag before the last acknowledged one", () => {
+  it("counts from the newest proof acknowledged at least the lag before the last one was sent", () => {
     const lease = new Lease(0, ttl, lag);
-    for (const sentAt of [1_000, 2_000, 3_500, 4_100]) lease.extend(sentAt, ttl);
+    for (const sentAt of [1_000, 2_000, 3_500, 4_100]) lease.extend(sentAt, ttl, sentAt + 50);
     expect(lease.validUntil).toBe(2_000 + ttl - kept(ttl));
-    lease.extend(5_500, ttl);
+    lease.extend(5_600, ttl, 5_700);
     expect(lease.validUntil).toBe(3_500 + ttl - kept(ttl));
-    lease.extend(20_000, ttl);
-    expect(lease.validUntil).toBe(5_500 + ttl - kept(ttl));
+    lease.extend(20_000, ttl, 20_010);
+    expect(lease.validUntil).toBe(5_600 + ttl - kept(ttl));
+  });
+
+  it("a slow proof counts from its sending, but not before the lag has passed since its answer", () => {
+    const lease = new Lease(0, ttl, lag);
+    lease.extend(1_000, ttl, 2_500);
+    lease.extend(4_400, ttl, 4_410);
+    expect(lease.validUntil).toBe(ttl - kept(ttl));
+    lease.extend(4_500, ttl, 4_510);
+    expect(lease.validUntil).toBe(1_000 + ttl - kept(ttl));
   });
 });
 
@@ -60,6 +69,7 @@ const proofs = fc.array(
   fc.record({
     sentAfter: fc.integer({ min: 0, max: 5_000 }),
     ttl: fc.integer({ min: 500, max: 20_000 }),
+    takes: fc.integer({ min: 0, max: 3_000 }),
     acknowledged: fc.boolean(),
   }),
   { maxLength: 30 },
@@ -76,7 +86,7 @@ describe("whatever is acknowledged", () => {
           now += proof.sentAfter;
           if (!proof.acknowledged) continue;
           storeUntil = now + proof.ttl;
-          lease.extend(now, proof.ttl);
+          lease.extend(now, proof.ttl, now + proof.takes);
           expect(lease.validUntil).toBeLessThan(storeUntil);
         }
       }),
@@ -88,15 +98,16 @@ describe("whatever is acknowledged", () => {
     fc.assert(
       fc.property(proofs, fc.integer({ min: 1, max: 4_000 }), (sent, lag) => {
         const lease = new Lease(0, ttl, lag);
-        const acknowledged: number[] = [];
+        const acknowledged: { sentAt: number; heardAt: number }[] = [];
         let now = 0;
         for (const proof of sent) {
-          now += proof.sentAfter;
+          const sentAt = now + proof.sentAfter;
+          now = sentAt + proof.takes;
           if (!proof.acknowledged) continue;
-          acknowledged.push(now);
-          lease.extend(now, ttl);
-          const vouched = acknowledged.filter((sentAt) => sentAt <= now - lag);
-          expect(lease.validUntil).toBeCloseTo((vouched.at(-1) ?? 0) + ttl - kept(ttl), 6);
+          acknowledged.push({ sentAt, heardAt: now });
+          lease.extend(sentAt, ttl, now);
+          const vouched = acknowledged.findLast(({ heardAt }) => heardAt <= sentAt - lag);
+          expect(lease.validUntil).toBeCloseTo((vouched?.sentAt ?? 0) + ttl - kept(ttl), 6);
         }
       }),
     );

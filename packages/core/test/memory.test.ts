@@ -73,7 +73,7 @@ describe("memory(): the port, as it is meant", () => {
     expect(await claim(other, "b")).toBe("granted 2");
     expect(said).toContain("dying: ended");
     expect(await dying.prove(new Map(), call)).toMatchObject({ kind: "dead" });
-    await expect(claim(dying, "a")).rejects.toThrow("the session is over");
+    await expect(claim(dying, "a")).rejects.toThrow("the session was ended");
   });
 
   it("P7: one that left the queue does not win", async () => {
@@ -93,7 +93,7 @@ describe("memory(): the port, as it is meant", () => {
     await claim(one, "a");
     await other.release([bid("a")], call);
     await one.release([bid("b")], call);
-    expect(await adapter.read("report")).toEqual({ id: "a", token: 1n, metadata: "null" });
+    expect(await adapter.read("report", call)).toEqual({ id: "a", token: 1n, metadata: "null" });
   });
 
   it("S5: a proof names the claims that it does not find", async () => {
@@ -108,9 +108,9 @@ describe("memory(): the port, as it is meant", () => {
     const { adapter, open } = store();
     const session = await open("s");
     await claim(session, "a");
-    await adapter.end(session.ticket);
-    expect(await adapter.read("report")).toBeNull();
-    await adapter.end(session.ticket);
+    await adapter.end(session.ticket, call);
+    expect(await adapter.read("report", call)).toBeNull();
+    await adapter.end(session.ticket, call);
   });
 });
 

@@ -27,7 +27,8 @@ describe.skipIf(process.env["ELECT_CORE_SOURCE"] !== undefined).concurrent("muta
     }
   });
 
-  it.each(mutations)("$name", { timeout }, async ({ name, changes, caughtBy }) => {
+  const byName = mutations.map((mutation) => [mutation.name, mutation] as const);
+  it.each(byName)("%s", { timeout }, async (name, { changes, caughtBy }) => {
     const outcomes = await tryOn(changes, caughtBy);
     tell(name, outcomes);
     for (const { file, failed } of outcomes) expect(failed, `seen by ${file}`).not.toEqual([]);

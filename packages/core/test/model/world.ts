@@ -9,6 +9,7 @@
 import { Lease } from "../../src/lease.ts";
 import type { Effect, Fact, State, Step } from "../../src/election-state.ts";
 import { initial, isValid } from "../../src/election-state.ts";
+import { moves } from "./moves.ts";
 
 export type Transition = (state: State, fact: Fact, now: number) => Step;
 /** From which instant a proof counts: the contract says from its sending. */
@@ -28,7 +29,7 @@ interface Reply {
   readonly token: bigint | null;
 }
 
-interface Candidate {
+export interface Candidate {
   readonly name: string;
   state: State;
   /** Raised with each session; what belongs to an older one is ignored. */
@@ -149,7 +150,7 @@ export class World {
     const { kind, nonce, sentAt } = reply.message;
     if (kind === "proof") {
       if (reply.token === null || this.now >= candidate.lease.validUntil) return;
-      candidate.lease.extend(this.#countsFrom === "sending" ? sentAt : this.now, ttl);
+      candidate.lease.extend(this.#countsFrom === "sending" ? sentAt : this.now, ttl, this.now);
       this.tell(candidate, { kind: "certain" });
     } else if (kind === "release") this.tell(candidate, { kind: "released", nonce });
     else if (reply.token !== null) {
@@ -266,79 +267,3 @@ export class World {
     return `${candidate.name}.${candidate.session}`;
   }
 }
-
-type Move = (world: World, candidate: Candidate, byte: number) => void;
-
-const deliver: Move = (world, candidate) => world.deliver(candidate, false);
-const hear: Move = (world, candidate) => world.hear(candidate);
-const campaign: Move = (world, candidate) => {
-  if (candidate.state.phase !== "idle" || candidate.working) return;
-  candidate.gaveUp = false;
-  candidate.nonces += 1;
-  world.tell(candidate, { kind: "campaign", nonce: `${candidate.name}#${candidate.nonces}` });
-};
-const workEnds: Move = (world, candidate) => {
-  // It returned, or it threw: the same to us.
-  candidate.working = false;
-  world.tell(candidate, { kind: "work-done" });
-};
-/** The answer to a proof takes its time: how much of that counts is what a deadline is about. */
-const slowProof: Move = (world, candidate) => {
-  world.prove(candidate);
-  while (candidate.requests.length > 0) world.deliver(candidate, false);
-  world.advance(300);
-  while (candidate.replies.length > 0) world.hear(candidate);
-};
-/** A claim and its answer without anything in between. */
-const claimAtOnce: Move = (world, candidate, byte) => {
-  campaign(world, candidate, byte);
-  while (candidate.requests.length > 0) world.deliver(candidate, false);
-  if (candidate.replies.length > 0) world.hear(candidate);
-};
-
-/** Weighted by repetition, so that a random tape gets somewhere. */
-const moves: readonly Move[] = [
-  campaign,
-  campaign,
-  deliver,
-  deliver,
-  deliver,
-  deliver,
-  hear,
-  hear,
-  hear,
-  hear,
-  (world, candidate) => world.deliver(candidate, true),
-  (world, candidate) => world.prove(candidate),
-  (world, candidate) => world.prove(candidate),
-  slowProof,
-  claimAtOnce,
-  (world) => world.advance(50),
-  (world, _, byte) => world.advance(byte % 2 === 0 ? 300 : 700),
-  (world, _, byte) => world.advance(byte % 2 === 0 ? 900 : 1_100),
-  (world, candidate) => world.keepSession(candidate, "expired"),
-  (world, candidate) => world.keepSession(candidate, "expired"),
-  (world, candidate) => world.keepSession(candidate, "dead"),
-  (world, candidate) => world.tell(candidate, { kind: "look" }),
-  (world, candidate) => world.tell(candidate, { kind: "doubt" }),
-  workEnds,
-  (world, candidate) => world.tell(candidate, { kind: "end", reason: "resigned" }),
-  (world, candidate) => {
-    if (candidate.state.phase === "campaigning") candidate.gaveUp = true;
-    world.tell(candidate, { kind: "abandon", reason: new Error("aborted") });
-  },
-  (world, candidate, byte) => {
-    if (byte % 3 !== 0) return;
-    candidate.gaveUp = true;
-    world.tell(candidate, { kind: "close", reason: new Error("closed") });
-  },
-  (world, candidate) => {
-    if (candidate.state.phase !== "campaigning" || candidate.requests.length + candidate.replies.length > 1)
-      return;
-    candidate.requests.length = 0;
-    world.tell(candidate, { kind: "refused", nonce: candidate.state.nonce, error: new Error("refused") });
-  },
-  (world, _, byte) => {
-    if (byte % 2 === 0) world.deleteRecord();
-  },
-];

@@ -23,8 +23,8 @@ export const mutations: readonly Mutation[] = [
     changes: [
       {
         file: "session.ts",
-        from: "open.lease.extend(sentAt, proof.ttlMs)",
-        to: "open.lease.extend(this.#clock.now(), proof.ttlMs)",
+        from: "open.lease.extend(sentAt, proof.ttlMs, ",
+        to: "open.lease.extend(this.#clock.now(), proof.ttlMs, ",
       },
     ],
     caughtBy: ["session", simulation],
@@ -88,8 +88,8 @@ export const mutations: readonly Mutation[] = [
       },
       {
         file: "session.ts",
-        from: "open.lease.extend(sentAt, proof.ttlMs)",
-        to: "open.lease.extend(sentAt, this.#ttl)",
+        from: "open.lease.extend(sentAt, proof.ttlMs, ",
+        to: "open.lease.extend(sentAt, this.#ttl, ",
       },
     ],
     caughtBy: ["session"],
@@ -126,6 +126,11 @@ export const mutations: readonly Mutation[] = [
       },
     ],
     caughtBy: ["session"],
+  },
+  {
+    name: "a proof vouches for one that had only just arrived",
+    changes: [{ file: "lease.ts", from: "earlier.heardAt <= sentAt", to: "earlier.sentAt <= sentAt" }],
+    caughtBy: ["lease", "lagging-proofs"],
   },
   {
     name: "a claim of unknown outcome is made again without being disposed of",
@@ -203,7 +208,7 @@ export const mutations: readonly Mutation[] = [
         to: "if (open !== null) react(this.#open ?? open);",
       },
     ],
-    caughtBy: ["session"],
+    caughtBy: ["session-life"],
   },
   {
     name: "time is the wall clock's",

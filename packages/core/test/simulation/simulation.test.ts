@@ -37,6 +37,15 @@ for (let from = first; from < first + seeds; from += chapter) {
   });
 }
 
+it("the same seed is the same history", async () => {
+  const [one, other] = [new World(first, new Map()), new World(first, new Map())];
+  await one.run();
+  await other.run();
+  expect(one.trace.length).toBeGreaterThan(50);
+  expect(other.trace).toEqual(one.trace);
+  expect(other.checker.seen).toEqual(one.checker.seen);
+});
+
 it.runIf(seeds >= 400)("every fault struck in every phase, and everything happened, many times", () => {
   const few = (counts: ReadonlyMap<string, number>, least: number, what: string): string[] =>
     (counts.get(what) ?? 0) < least ? [`${what}: ${counts.get(what) ?? 0}`] : [];

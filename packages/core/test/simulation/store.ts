@@ -41,9 +41,6 @@ interface Holder extends Member {
   version: number;
 }
 
-/** A record became free because its own session said so. */
-export type Freed = (election: string, token: bigint) => void;
-
 /** Each is another store, whatever the seed: core remembers for the life of the process which tokens it saw where. */
 let stores = 0;
 
@@ -53,7 +50,8 @@ export class Store {
   readonly watchers = new Set<(election: string) => void>();
   readonly #timeline: Timeline;
   readonly #chance: Chance;
-  readonly #freed: Freed;
+  /** Told when a record becomes free because its own session said so. */
+  readonly freed: (election: string, token: bigint) => void;
   readonly #sessions = new Map<string, SessionRecord>();
   readonly #holders = new Map<string, Holder>();
   readonly #queues = new Map<string, Member[]>();
@@ -61,11 +59,11 @@ export class Store {
   #token = 0n;
   #extendedAt = -Infinity;
 
-  constructor(kind: StoreKind, timeline: Timeline, chance: Chance, freed: Freed) {
+  constructor(kind: StoreKind, timeline: Timeline, chance: Chance, freed: Store["freed"]) {
     this.kind = kind;
     this.#timeline = timeline;
     this.#chance = chance;
-    this.#freed = freed;
+    this.freed = freed;
   }
 
   open(id: string, askedMs: number, events: SessionEvents): number {
@@ -119,7 +117,7 @@ export class Store {
       );
       const holder = this.#holders.get(election);
       if (holder !== undefined && this.#holds(id, claim)) {
-        this.#freed(election, holder.token);
+        this.freed(election, holder.token);
         this.#vacate(election);
       } else if (wasFirst) this.#wake(election);
     }
@@ -132,12 +130,11 @@ export class Store {
     this.release(id, claims);
   }
 
-  /** By its own process. */
   end(id: string): void {
     const session = this.#sessions.get(id);
     if (session === undefined) return;
     for (const [election, holder] of this.#holders)
-      if (holder.session === id) this.#freed(election, holder.token);
+      if (holder.session === id) this.freed(election, holder.token);
     this.#bury(session);
   }
 
@@ -146,17 +143,10 @@ export class Store {
     return holder === null ? null : { ...holder.candidate, token: holder.token };
   }
 
-  candidates(election: string): CandidateRecord[] {
-    const holder = this.#holder(election);
-    return [...(holder === null ? [] : [holder]), ...this.#queue(election)].map((member) => member.candidate);
-  }
-
   /** For stores that are looked at: the elections that nobody holds. */
   free(elections: Iterable<string>): string[] {
     return [...elections].filter((election) => this.#holder(election) === null);
   }
-
-  // What happens to a store.
 
   /** The server that took the last proofs is gone before it told the others. */
   forgetTouches(): void {
@@ -196,20 +186,16 @@ export class Store {
     return held.map(({ token }) => token);
   }
 
-  /** What names one of these sessions, as long as it lives. */
-  heldBy(sessions: ReadonlySet<string>): string[] {
+  /** What names one of these sessions, as long as it lives: records, and places in the queue. */
+  leftBy(sessions: ReadonlySet<string>): { held: string[]; queued: string[] } {
+    const { now } = this.#timeline;
     // Where challengers judge, and after a restart that gave all their leases again, nobody can know for how long.
-    if (this.kind.judge === "patience" || this.#timeline.now < this.#extendedAt + 60_000) return [];
-    const live = (id: string): boolean =>
-      sessions.has(id) && this.alive(id) && this.#sessions.get(id)?.provenLate === false;
-    return [...this.#holders].flatMap(([election, holder]) => (live(holder.session) ? [election] : []));
-  }
-
-  queuedBy(sessions: ReadonlySet<string>): string[] {
-    if (this.kind.judge === "patience") return [];
-    return [...this.#queues].flatMap(([election, queue]) =>
-      queue.some((member) => sessions.has(member.session) && this.alive(member.session)) ? [election] : [],
-    );
+    if (this.kind.judge === "patience" || now < this.#extendedAt + 60_000) return { held: [], queued: [] };
+    const names = ({ session }: Member): boolean =>
+      sessions.has(session) && this.alive(session) && this.#sessions.get(session)?.provenLate === false;
+    const held = [...this.#holders].filter(([, holder]) => names(holder));
+    const queued = [...this.#queues].filter(([, queue]) => queue.some(names));
+    return { held: held.map(([election]) => election), queued: queued.map(([election]) => election) };
   }
 
   #claimOne(session: SessionRecord, request: ClaimRequest): ClaimAnswer {
@@ -257,7 +243,6 @@ export class Store {
 
   #touchLater(session: SessionRecord, arrived: number): void {
     const touch = this.#timeline.in(this.#chance.between(0, this.kind.lagMs), null, () => {
-      this.#touches.delete(touch);
       session.leaseUntil = Math.max(session.leaseUntil, arrived + session.ttlMs);
     });
     this.#touches.add(touch);
@@ -273,7 +258,6 @@ export class Store {
     return holder?.session === id && holder.nonce === nonce;
   }
 
-  /** Those who wait, as far as they live. */
   #queue(election: string): Member[] {
     const queue = (this.#queues.get(election) ?? []).filter((member) => this.alive(member.session));
     this.#queues.set(election, queue);

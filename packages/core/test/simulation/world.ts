@@ -177,7 +177,8 @@ export class World {
     for (const { name, clock, adapter } of everybody) {
       if (clock.timers > 0) this.checker.fail(`C7: ${name} is closed and left ${clock.timers} timers`);
       const sessions = new Set(adapter.sessions.keys());
-      const left = [...this.store.heldBy(sessions), ...this.store.queuedBy(sessions)];
+      const { held, queued } = this.store.leftBy(sessions);
+      const left = [...held, ...queued];
       if (left.length > 0) this.checker.fail(`C7: ${name} is closed and left ${left.join()} in the store`);
     }
     if (this.checker.violation !== null) throw new Error(this.checker.violation);
@@ -188,7 +189,7 @@ export class World {
     this.#closing.add(member);
     const remains = await member.close();
     this.#closing.delete(member);
-    const held = this.store.heldBy(new Set(member.adapter.sessions.keys()));
+    const { held } = this.store.leftBy(new Set(member.adapter.sessions.keys()));
     for (const election of held) {
       if (!remains.includes(election))
         this.checker.fail(`P12: ${member.name} is closed, left ${election} held and did not say so`);
