@@ -8,8 +8,10 @@
  * Three rules hold for every method that returns a promise:
  *
  * 1. **A returned value is a fact that the store decided. A rejection means "unknown"** — it may have
- *    happened, it may still happen. The one exception is {@link RefusedError}: trying again cannot help
- *    until somebody changes something, and nothing was or will be done.
+ *    happened, it may still happen. The one exception is {@link RefusedError}: nothing was or will be done, and
+ *    trying again cannot help until somebody changes something. When the first `open` of a backend rejects with it,
+ *    the campaigns do too. Later it is taken for unknown and tried again: a store that has let us in and
+ *    now refuses is having a fail-over. (To refuse one claim for good, answer `{ kind: "refused" }`.)
  * 2. **The call is over when `call.signal` aborts.** The adapter then destroys the connection that may
  *    still carry the request (a driver's own timeout does not take a request back) and rejects. A
  *    destroyed connection is not a dead session: the next call connects again, to the same session.
