@@ -4,6 +4,7 @@ import { runFaultCampaign, summarise } from "../src/campaign.ts";
 import { checkHistory } from "../src/checker.ts";
 import { startCandidate } from "../src/child-candidate.ts";
 import { within } from "../src/wait.ts";
+import { temporary } from "./temporary.ts";
 import { WireServer } from "./wire/server.ts";
 
 const server = new WireServer();
@@ -15,7 +16,15 @@ const bound = 20_000;
 
 describe("child candidates", () => {
   test("lead, resign, lead again and close; their history is whole", async () => {
-    await using child = await startCandidate({ url, adapter, election: "alone", ttl: 1000, id: "a" });
+    using directory = temporary();
+    await using child = await startCandidate({
+      url,
+      adapter,
+      directory: directory.path,
+      election: "alone",
+      ttl: 1000,
+      id: "a",
+    });
     const first = await within(bound, "elected", child.elected());
     child.resign();
     const second = await within(bound, "elected again", child.elected(first));
@@ -33,7 +42,15 @@ describe("child candidates", () => {
   });
 
   test("keep what they noted when they are killed", async () => {
-    await using child = await startCandidate({ url, adapter, election: "killed", ttl: 1000, id: "a" });
+    using directory = temporary();
+    await using child = await startCandidate({
+      url,
+      adapter,
+      directory: directory.path,
+      election: "killed",
+      ttl: 1000,
+      id: "a",
+    });
     const token = await within(bound, "elected", child.elected());
     expect(await child.kill().then(() => child.exited)).toBe("SIGKILL");
     expect(child.leads).toBeNull();
@@ -43,7 +60,14 @@ describe("child candidates", () => {
   });
 
   test("a process that cannot start says why", async () => {
-    const start = startCandidate({ url: "nowhere:", election: "none", ttl: 1000, id: "a" });
+    using directory = temporary();
+    const start = startCandidate({
+      directory: directory.path,
+      url: "nowhere:",
+      election: "none",
+      ttl: 1000,
+      id: "a",
+    });
     await expect(start).rejects.toThrow(
       /candidate a ended \(1\) before it was ready: [^]*ELECT_INVALID_OPTION/,
     );

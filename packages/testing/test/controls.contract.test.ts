@@ -3,12 +3,12 @@
  * the wild, and the test that is about it has to fail.
  */
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
+import { temporary } from "./temporary.ts";
 import type { Breakage } from "./wire/server.ts";
 
 const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
@@ -31,7 +31,8 @@ const controls: [Breakage, string][] = [
 describe.concurrent("a store that is broken on purpose fails its test", () => {
   test.for(controls)("%s", { timeout: 120_000 }, async ([broken, name], { expect: expectHere }) => {
     const pattern = name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-    const outcome = join(mkdtempSync(join(tmpdir(), "elect-control-")), "outcome.json");
+    using directory = temporary();
+    const outcome = join(directory.path, "outcome.json");
     const arguments_ = [
       "run",
       "--project",

@@ -1,12 +1,13 @@
-import { appendFileSync, mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { HistoryLog, readHistory } from "../src/history.ts";
 import { hostNow } from "../src/wait.ts";
+import { temporary } from "./temporary.ts";
 
 test("a log reads back exactly, token and time included; a torn record at its end is left out", () => {
-  const path = join(mkdtempSync(join(tmpdir(), "elect-history-")), "a.history");
+  using directory = temporary();
+  const path = join(directory.path, "a.history");
   const log = new HistoryLog(path);
   const now = hostNow();
   log.write("elected", now, now + 5, 2n ** 63n - 1n, false);
@@ -20,7 +21,8 @@ test("a log reads back exactly, token and time included; a torn record at its en
 });
 
 test("a log takes as much as a long campaign writes", () => {
-  const path = join(mkdtempSync(join(tmpdir(), "elect-history-")), "long.history");
+  using directory = temporary();
+  const path = join(directory.path, "long.history");
   const log = new HistoryLog(path);
   for (let record = 0; record < 30_000; record++) log.write("claim", record, record + 1, 5n, true);
   log.close();
