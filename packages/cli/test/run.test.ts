@@ -1,5 +1,5 @@
 /** What `elect run` does for its command, and how it exits. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { exitCodes } from "../src/index.ts";
@@ -206,9 +206,10 @@ describe("ending", () => {
       ["run", "-e", election(), "--ttl", "1000", "--", node, scratch.beatProgram, file, "parent", "stray"],
       { env },
     );
-    await running.printed(/^beating/m);
-    const { holder } = running;
-    const deadline = environmentOf(holder, running.pid);
+    await running.printed(/^beating.+\n/m);
+    const { holder, out } = running;
+    const deadline = /^beating under (.+)$/m.exec(out)?.[1] ?? "";
+    expect(existsSync(dirname(deadline))).toBe(true);
     running.kill("SIGKILL");
     await ends(file);
     await until("the holder is gone", () => !isRunning(holder));
@@ -224,17 +225,6 @@ describe("ending", () => {
     await ends(file);
   });
 });
-
-/** The deadline file of the command that `foreground` runs. */
-function environmentOf(holder: number, foreground: number): string {
-  const children = readFileSync(`/proc/${foreground}/task/${foreground}/children`, "utf8")
-    .trim()
-    .split(" ")
-    .map(Number);
-  const command = children.find((pid) => pid !== holder) ?? 0;
-  const environment = readFileSync(`/proc/${command}/environ`, "utf8").split("\0");
-  return environment.find((entry) => entry.startsWith("ELECT_DEADLINE_FILE="))?.split("=")[1] ?? "";
-}
 
 describe("when leadership is lost", () => {
   const lease = `${url}-lease?mode=lease`;
