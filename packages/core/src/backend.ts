@@ -71,7 +71,7 @@ export function insideOf(backend: Backend): Inside {
   if (inside === undefined) {
     throw new InvalidOptionError(
       "backend",
-      "backend is none of Elect's: take it from `await connect(url)` or an adapter's factory.",
+      "backend must come from `await connect(url)` or an adapter's factory.",
     );
   }
   if (inside.closed) throw new ClosedError(`The backend ${backend.address} is closed: create another.`);

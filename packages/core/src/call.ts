@@ -42,3 +42,8 @@ export async function bounded<T>(
     unlisten();
   }
 }
+
+/** Settles after so many ms, or as soon as the signal aborts: a call that nobody answers. */
+export async function rest(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
+  await bounded(clock, ms, () => Promise.race([]), { signal }).catch(() => {});
+}

@@ -33,7 +33,10 @@ export interface Entry extends Claim {
   hinted: boolean;
   /** The store said that the record is gone while the answer that granted it may have been under way. */
   shaken: boolean;
+  /** While it waits: when it is made again… */
   retryAt: number;
+  /** …and from when on it goes along with others. */
+  soonAt: number;
   /** What `Patience` is being timed, by our own clock. */
   patience: { version: string; since: number; until: number } | null;
 }
@@ -70,12 +73,20 @@ export class ClaimBook {
 
   enter(nonce: string, claimant: Claimant): Entry {
     const { election } = claimant;
-    const flags = { unwanted: false, hinted: false, shaken: false };
-    const entry: Entry = { election, nonce, claimant, standing: "due", ...flags, retryAt: 0, patience: null };
+    const entry: Entry = {
+      election,
+      nonce,
+      claimant,
+      standing: "due",
+      unwanted: false,
+      hinted: false,
+      shaken: false,
+      retryAt: 0,
+      soonAt: 0,
+      patience: null,
+    };
     this.#all.set(nonce, entry);
-    const same = this.#byElection.get(election);
-    if (same === undefined) this.#byElection.set(election, new Set([entry]));
-    else same.add(entry);
+    this.#byElection.set(election, (this.#byElection.get(election) ?? new Set()).add(entry));
     this.due.set(nonce, entry);
     return entry;
   }

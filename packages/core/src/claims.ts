@@ -11,14 +11,15 @@
  * that we are about to free.
  */
 
-import { bounded } from "./call.ts";
+import { bounded, rest } from "./call.ts";
 import { ClaimBook, type Claimant, type Entry } from "./claim-book.ts";
-import type { Clock, Timer } from "./clock.ts";
+import type { Clock } from "./clock.ts";
 import { TokenRegressionError } from "./errors.ts";
-import { about, backOff } from "./jitter.ts";
-import { patienceFor, type Lease } from "./lease.ts";
+import { backOff } from "./jitter.ts";
+import type { Lease } from "./lease.ts";
 import type { Claim, ClaimAnswer, ClaimRequest, Session } from "./port.ts";
 import { regression, sawToken } from "./tokens.ts";
+import { Waiting } from "./waiting.ts";
 
 /** The session that the claims are made in, as far as they need to know it. */
 export interface Footing {
@@ -43,16 +44,14 @@ const batchSize = 1_000;
 
 export class Claims {
   readonly #book = new ClaimBook();
+  readonly #waiting: Waiting;
   readonly #host: ClaimsHost;
   #footing: Footing | null = null;
   #working = false;
-  #failures = 0;
-  #rest: Timer | null = null;
-  #net: { at: number; timer: Timer } | null = null;
-  #poll: Timer | null = null;
 
   constructor(host: ClaimsHost) {
     this.#host = host;
+    this.#waiting = new Waiting(host, this.#book, this);
   }
 
   get size(): number {
@@ -78,7 +77,7 @@ export class Claims {
     const entry = this.#book.find(nonce) ?? this.#book.enter(nonce, claimant);
     if (entry.standing === "asked" || entry.standing === "unclear") return;
     this.#book.move(entry, "due");
-    this.#work();
+    this.work();
   }
 
   /** Sees to it that the nonce neither holds nor waits, then says `released`. */
@@ -87,9 +86,7 @@ export class Claims {
     if (entry === undefined || entry.unwanted) return;
     this.#unwant(entry);
     if (this.#footing === null) this.#forget(entry);
-    // A lease that ran out ends the session and, with it, all it held.
-    else if (this.#host.clock.now() >= this.#footing.lease.validUntil) this.#host.expired();
-    else this.#work();
+    else this.work();
   }
 
   /** Trying again makes sense: for one election, or for all. */
@@ -98,7 +95,7 @@ export class Claims {
       if (entry.standing === "waiting") this.#book.move(entry, "due");
       else entry.hinted = true;
     }
-    this.#work();
+    this.work();
   }
 
   /** The store said that this claim's record, or its place in the queue, is gone. */
@@ -113,18 +110,16 @@ export class Claims {
 
   sessionOpened(footing: Footing): void {
     this.#footing = footing;
-    this.#failures = 0;
-    this.#work();
+    this.#waiting.poll = footing.session.poll;
+    this.work();
   }
 
   /** Nothing that the session held or waited for is left; what is still wanted becomes due for the next one. */
   sessionEnded(detail: string): void {
     const lease = this.#footing?.lease;
     const held = new Set(this.#book.granted.values());
-    this.#footing = null;
+    this.#footing = this.#waiting.poll = null;
     this.#working = false;
-    this.#rest?.cancel();
-    this.#rest = null;
     for (const entry of this.#book.all()) {
       if (held.has(entry) && lease !== undefined)
         entry.claimant.tell({ kind: "session-ended", lease, detail });
@@ -138,9 +133,10 @@ export class Claims {
     for (const entry of this.#book.all()) this.#refuse(entry, error);
   }
 
-  #work(): void {
+  /** Makes, in one request after the other, what is due. */
+  work(): void {
     const { unclear, unwanted, due } = this.#book;
-    if (this.#footing === null || this.#working || this.#rest !== null) return;
+    if (this.#footing === null || this.#working) return;
     if (unclear.size + unwanted.size + due.size === 0) return;
     this.#working = true;
     void this.#workThrough(this.#footing);
@@ -148,21 +144,21 @@ export class Claims {
 
   async #workThrough(footing: Footing): Promise<void> {
     const { unclear, unwanted, due } = this.#book;
+    const { clock, ttl } = this.#host;
     // What is claimed in one go (a thousand `campaign()` in a loop) goes to the store in one go.
     await Promise.resolve();
+    let failures = 0;
     while (this.#footing === footing) {
-      if (this.#host.clock.now() >= footing.lease.validUntil) return this.#host.expired();
+      // A lease that ran out ends the session and, with it, all it held.
+      if (clock.now() >= footing.lease.validUntil) return this.#host.expired();
       let ok: boolean;
       if (unclear.size > 0) ok = await this.#giveBack(footing, "dispose", take(unclear));
       else if (unwanted.size > 0) ok = await this.#giveBack(footing, "release", take(unwanted));
       else if (due.size > 0) ok = await this.#ask(footing, take(due));
       else break;
-      if (this.#footing !== footing) return;
-      this.#failures = ok ? 0 : this.#failures + 1;
-      if (!ok) {
-        this.#working = false;
-        return this.#pause();
-      }
+      failures = ok ? 0 : failures + 1;
+      // A little longer each time, never in step with others.
+      if (!ok) await rest(clock, backOff(clock, failures, ttl / 6), footing.over.signal);
     }
     if (this.#footing === footing) this.#working = false;
   }
@@ -190,22 +186,22 @@ export class Claims {
       return { election, nonce, candidate: claimant.candidate, unchanged };
     });
     for (const entry of entries) this.#book.move(entry, "asked");
-    let answers: readonly ClaimAnswer[];
+    let answers: readonly ClaimAnswer[] = [];
+    let cause: unknown = new Error("no answer");
     try {
       answers = await this.#call(footing, (call) => footing.session.claim(requests, call));
-    } catch (cause) {
-      answers = entries.map(() => ({ kind: "unknown", cause }));
+    } catch (error) {
+      cause = error;
     }
     let failure: { cause: unknown } | null = null;
     for (const [index, entry] of entries.entries()) {
       // What an answer sets off may end the session; the other answers are then of an older one.
       if (this.#footing !== footing) return true;
-      const answer = answers[index] ?? { kind: "unknown", cause: new Error("no answer") };
+      const answer = answers[index] ?? { kind: "unknown", cause };
       if (answer.kind === "unknown") failure = answer;
       this.#hear(footing, entry, answer, now);
     }
-    this.#armNet(entries);
-    this.#armPoll();
+    this.#waiting.arm(entries);
     if (failure !== null) this.#host.failed("claim", failure.cause);
     return failure === null;
   }
@@ -217,7 +213,8 @@ export class Claims {
           ? this.#book.move(entry, "unclear")
           : this.#hearGrant(footing, entry, answer.token);
       case "held":
-        return this.#hearHeld(footing, entry, answer, askedAt);
+        if (answer.by !== null) sawToken(footing.session.store, entry.election, answer.by.token);
+        return this.#waiting.enter(entry, answer, askedAt);
       case "refused":
         return this.#refuse(entry, answer.error);
       case "unknown":
@@ -233,78 +230,10 @@ export class Claims {
     if (highest === null) return claimant.tell({ kind: "granted", nonce, token, lease });
     this.#unwant(entry);
     const error = new TokenRegressionError(
-      `Election "${election}" on ${this.#host.address}: the store minted token ${token} after ${highest}. It lost data, ` +
-        `or was restored. Raise the "generation" option of every candidate, or its counter above ${highest}.`,
+      `Election "${election}" on ${this.#host.address}: the store minted token ${token} after ${highest}. It lost data ` +
+        `or was restored: raise "generation" of every candidate, or its counter above ${highest}.`,
     );
     claimant.tell({ kind: "refused", nonce, error });
-  }
-
-  #hearHeld(
-    { session }: Footing,
-    entry: Entry,
-    { by, retryInMs, patience }: ClaimAnswer & { kind: "held" },
-    askedAt: number,
-  ): void {
-    const { clock, ttl } = this.#host;
-    const now = clock.now();
-    if (by !== null) sawToken(session.store, entry.election, by.token);
-    entry.retryAt = now + (retryInMs ?? about(clock, ttl));
-    if (patience === null) entry.patience = null;
-    else {
-      const { version, leaseMs } = patience;
-      const since = entry.patience?.version === version ? entry.patience.since : now;
-      const until = since + patienceFor(leaseMs);
-      entry.patience = { version, since, until };
-      // As soon as the version may be offered; one that was offered and refused is not worth a hurry.
-      if (until > askedAt) entry.retryAt = Math.min(entry.retryAt, Math.max(until, now));
-    }
-    this.#book.move(entry, entry.hinted ? "due" : "waiting");
-  }
-
-  /** The net under the hints: one timer for all that wait, which wakes all that are nearly due. */
-  #armNet(entries: Iterable<Entry>): void {
-    const { clock, ttl } = this.#host;
-    const armed = this.#net?.at ?? Infinity;
-    let at = armed;
-    for (const entry of entries) if (entry.standing === "waiting") at = Math.min(at, entry.retryAt);
-    if (at === armed) return;
-    this.#net?.timer.cancel();
-    const timer = clock.timer(at - clock.now(), () => {
-      this.#net = null;
-      const soon = clock.now() + ttl / 50;
-      for (const entry of [...this.#book.waiting.values()]) {
-        if (entry.retryAt <= soon) this.#book.move(entry, "due");
-      }
-      this.#armNet(this.#book.waiting.values());
-      this.#work();
-    });
-    this.#net = { at, timer };
-  }
-
-  /** Stores that cannot push are looked at, as long as somebody waits. */
-  #armPoll(): void {
-    const poll = this.#footing?.session.poll ?? null;
-    if (poll === null || this.#poll !== null || this.#book.waiting.size === 0) return;
-    this.#poll = this.#host.clock.timer(poll.everyMs, () => {
-      this.#poll = null;
-      try {
-        const worth = this.#footing?.session.poll === poll ? poll.look(this.#book.waiting) : [];
-        if (worth === "all") this.hint(null);
-        else for (const election of worth) this.hint(election);
-      } catch (error) {
-        this.#host.failed("claim", error);
-      }
-      this.#armPoll();
-    });
-  }
-
-  /** After a failure: a little longer each time, never in step with others. */
-  #pause(): void {
-    const { clock, ttl } = this.#host;
-    this.#rest = clock.timer(backOff(clock, this.#failures, ttl / 6), () => {
-      this.#rest = null;
-      this.#work();
-    });
   }
 
   #call<T>(footing: Footing, work: Parameters<typeof bounded<T>>[2]): Promise<T> {
@@ -325,11 +254,7 @@ export class Claims {
 
   #forget(entry: Entry): void {
     if (!this.#book.strike(entry)) return;
-    if (this.#book.waiting.size === 0) {
-      this.#net?.timer.cancel();
-      this.#poll?.cancel();
-      this.#net = this.#poll = null;
-    }
+    if (this.#book.waiting.size === 0) this.#waiting.stop();
     entry.claimant.tell({ kind: "released", nonce: entry.nonce });
   }
 }

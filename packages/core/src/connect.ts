@@ -1,24 +1,23 @@
 /** From a URL to a backend: the scheme names the package, which is loaded if it is installed. */
 
 import { createRequire } from "node:module";
-import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 import type { Backend } from "./backend.ts";
 import { AdapterMissingError, ElectError, InvalidOptionError } from "./errors.ts";
 import { memoryFromUrl } from "./memory.ts";
 
-/** The package of each store is `@elect/<store>`; this is what has to be installed with it. */
-const drivers: Readonly<Record<string, string>> = {
-  sqlite: "",
-  zookeeper: "node-zookeeper-client",
-  etcd: "etcd3",
-  redis: "ioredis",
-  postgres: "pg",
-};
-
-/** Other names of schemes: with TLS, or as long as some write them. */
-const aliases: Readonly<Record<string, string>> = { etcds: "etcd", rediss: "redis", postgresql: "postgres" };
+/** For each scheme what has to be installed: the adapter in `@elect/`, and the driver that it needs. */
+const packages: ReadonlyMap<string, string> = new Map([
+  ["sqlite", "sqlite"],
+  ["zookeeper", "zookeeper node-zookeeper-client"],
+  ["etcd", "etcd etcd3"],
+  ["etcds", "etcd etcd3"],
+  ["redis", "redis ioredis"],
+  ["rediss", "redis ioredis"],
+  ["postgres", "postgres pg"],
+  ["postgresql", "postgres pg"],
+]);
 
 /** What an adapter's package offers to `connect`. */
 interface AdapterPackage {
@@ -33,17 +32,16 @@ interface AdapterPackage {
 export async function connect(url: string): Promise<Backend> {
   const scheme = /^([a-z][a-z0-9]*):/.exec(url)?.[1] ?? "";
   if (scheme === "memory") return memoryFromUrl(url);
-  const store = aliases[scheme] ?? scheme;
-  const driver = drivers[store];
-  if (driver === undefined) {
-    const known = ["memory", ...Object.keys(drivers), ...Object.keys(aliases)].join(": ");
+  const needed = packages.get(scheme);
+  if (needed === undefined) {
+    const known = ["memory", ...packages.keys()].join(": ");
     // The rest of the URL may hold a password.
     throw new InvalidOptionError(
       "url",
       `A store's URL begins with one of ${known}: and not with "${scheme}:".`,
     );
   }
-  const adapter = await load(`@elect/${store}`, driver);
+  const adapter = await load(`@elect/${needed}`);
   return adapter.fromUrl(url);
 }
 
@@ -51,9 +49,10 @@ export async function connect(url: string): Promise<Backend> {
  * The application installs the adapter, so it is looked for where the application is: beside this package, beside the
  * program that runs, in the working directory.
  */
-async function load(name: string, driver: string): Promise<AdapterPackage> {
+async function load(needed: string): Promise<AdapterPackage> {
+  const [name = ""] = needed.split(" ");
   let cause: unknown;
-  for (const place of [import.meta.url, process.argv[1], join(process.cwd(), "elect")]) {
+  for (const place of [import.meta.url, process.argv[1], `${process.cwd()}/elect`]) {
     if (place === undefined) continue;
     try {
       const path = createRequire(place).resolve(name);
@@ -67,7 +66,7 @@ async function load(name: string, driver: string): Promise<AdapterPackage> {
   }
   throw new AdapterMissingError(
     name,
-    `The store's URL needs the package ${name}, which could not be loaded: run "${`npm install ${name} ${driver}`.trim()}". See the cause.`,
+    `The store's URL needs the package ${name}, which could not be loaded: run "npm install ${needed}". See the cause.`,
     { cause },
   );
 }

@@ -79,8 +79,7 @@ export type Effect =
   | { readonly kind: "drain" }
   | { readonly kind: "lost"; readonly token: bigint; readonly reason: LossReason }
   /** Settle the waiting `campaign()`. */
-  | { readonly kind: "reject"; readonly reason: unknown }
-  | { readonly kind: "closed" };
+  | { readonly kind: "reject"; readonly reason: unknown };
 
 export interface Step {
   readonly state: State;
@@ -102,25 +101,15 @@ export function isValid(state: State, now: number): boolean {
 }
 
 export function publicState(state: State): PublicState {
-  switch (state.phase) {
-    case "leading":
-      return state.certain ? "leading" : "uncertain";
-    case "withdrawing":
-      return state.then;
-    case "releasing":
-      return "draining";
-    case "idle":
-    case "campaigning":
-    case "draining":
-    case "closed":
-      return state.phase;
-  }
+  if (state.phase === "leading" && !state.certain) return "uncertain";
+  if (state.phase === "withdrawing") return state.then;
+  return state.phase === "releasing" ? "draining" : state.phase;
 }
 
 function expire(state: State, now: number): Step {
   if (state.phase !== "leading" && state.phase !== "draining") return step(state);
   if (now < state.lease.validUntil) return step(state);
-  return lose(state, "expired", "no proof of the session was acknowledged in time");
+  return lose(state, "expired", "no proof was acknowledged in time");
 }
 
 function react(state: State, fact: Fact, now: number): Step {
@@ -147,7 +136,7 @@ function react(state: State, fact: Fact, now: number): Step {
 }
 
 function reactIdle(state: State & { phase: "idle" }, fact: Fact): Step {
-  if (fact.kind === "close") return afterwards("closed");
+  if (fact.kind === "close") return step({ phase: "closed" });
   if (fact.kind !== "campaign") return step(state);
   const { nonce } = fact;
   return step({ phase: "campaigning", nonce }, { kind: "claim", nonce });
@@ -220,7 +209,7 @@ function reactHolding(state: Holding, fact: Fact): Step {
 function reactGivingBack(state: State & { phase: "withdrawing" | "releasing" }, fact: Fact): Step {
   if (fact.kind === "close") return step({ ...state, then: "closed" });
   if (fact.kind !== "released" || fact.nonce !== state.nonce) return step(state);
-  return afterwards(state.then);
+  return step({ phase: state.then });
 }
 
 function drain(state: State & { phase: "leading" }, reason: LossReason, then: Afterwards): Step {
@@ -230,8 +219,7 @@ function drain(state: State & { phase: "leading" }, reason: LossReason, then: Af
 
 function lose(state: Holding, reason: LossReason, detail: string): Step {
   // The record may still stand (an expired lease that the store has not ended yet): nothing of it is kept.
-  const { state: next, effects } = afterwards(thenOf(state));
-  return step(next, ...end(state, reason, detail), ...effects);
+  return step({ phase: thenOf(state) }, ...end(state, reason, detail));
 }
 
 /** The end of a term, always in this order: stop, say so, give back. */
@@ -246,10 +234,6 @@ function end(state: Holding, reason: LossReason, detail: string): readonly Effec
 
 function thenOf(state: Holding): Afterwards {
   return state.phase === "draining" ? state.then : "idle";
-}
-
-function afterwards(then: Afterwards): Step {
-  return then === "idle" ? step(initial) : step({ phase: "closed" }, { kind: "closed" });
 }
 
 function step(state: State, ...effects: readonly Effect[]): Step {

@@ -1,7 +1,7 @@
 /** The public entry: one candidate in one election. */
 
 import { insideOf } from "./backend.ts";
-import { Candidacy } from "./candidacy.ts";
+import { CandidateElection } from "./candidate-election.ts";
 import type { PublicState } from "./election-state.ts";
 import type { ElectionEvents } from "./events.ts";
 import type { Candidate, Leader } from "./observation.ts";
@@ -65,5 +65,5 @@ export interface Remainder {
 /** A candidate for `options.name`. Starts nothing before `campaign()` or `run()`. */
 export function createElection(options: ElectionOptions): Election {
   const inside = insideOf(options.backend);
-  return new Candidacy(inside, resolveOptions(options, inside.adapter.capabilities.maxTtlMs));
+  return new CandidateElection(inside, resolveOptions(options, inside.adapter.capabilities.maxTtlMs));
 }

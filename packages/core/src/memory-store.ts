@@ -57,29 +57,26 @@ export class MemoryStore {
     return true;
   }
 
-  claim(session: string, { election, nonce, candidate }: ClaimRequest): ClaimAnswer {
+  claim(session: string, request: ClaimRequest): ClaimAnswer {
+    const { election, nonce, candidate } = request;
     const record = this.#election(election);
     const holder = this.holder(election);
-    if (holder?.nonce === nonce && holder.session === session)
-      return { kind: "granted", token: holder.token };
+    if (holder !== null && this.holds(session, request)) return { kind: "granted", token: holder.token };
     if (!record.queue.some((member) => member.nonce === nonce))
       record.queue.push({ session, nonce, candidate });
     record.queue = record.queue.filter((member) => this.alive(member.session));
     if (holder === null && record.queue[0]?.nonce === nonce) {
-      const [, ...rest] = record.queue;
+      record.queue.shift();
       this.#token += 1n;
-      record.queue = rest;
       record.holder = { session, nonce, candidate, token: this.#token };
       this.#changed(record);
       return { kind: "granted", token: this.#token };
     }
-    const first = record.queue[0];
-    const awaited = holder ?? first;
-    const lease = awaited === undefined ? undefined : this.#sessions.get(awaited.session);
+    const awaited = this.#sessions.get((holder ?? record.queue[0])?.session ?? "");
     return {
       kind: "held",
       by: holder === null ? null : { ...holder.candidate, token: holder.token },
-      retryInMs: lease === undefined ? 0 : Math.max(0, lease.leaseUntil - this.#clock.now()) + 1,
+      retryInMs: Math.max(0, (awaited?.leaseUntil ?? 0) - this.#clock.now()) + 1,
       patience: null,
     };
   }

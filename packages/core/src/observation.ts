@@ -1,13 +1,14 @@
 /** Who leads, for those who only look on. */
 
-import { onAbort, raceAbort } from "./abort.ts";
-import { bounded } from "./call.ts";
-import type { Clock } from "./clock.ts";
+import { onAbort } from "./abort.ts";
+import type { Inside } from "./backend.ts";
+import { bounded, rest } from "./call.ts";
 import { publish } from "./diagnostics.ts";
 import { ElectError, UnreachableError } from "./errors.ts";
 import { about, backOff } from "./jitter.ts";
 import type { Metadata } from "./options.ts";
-import type { Adapter, Call, CandidateRecord, LeaderRecord, Watch } from "./port.ts";
+import { within } from "./within.ts";
+import type { Call, CandidateRecord, LeaderRecord, Watch } from "./port.ts";
 
 /** A candidate as others see it. */
 export interface Candidate {
@@ -20,23 +21,27 @@ export interface Leader extends Candidate {
   readonly token: bigint;
 }
 
-export interface View {
-  readonly adapter: Adapter;
-  readonly clock: Clock;
-  readonly election: string;
-}
-
 /** How long one look may take, in ms. */
 const lookLimit = 5_000;
 
-export async function readLeader(view: View, signal: AbortSignal | undefined): Promise<Leader | null> {
-  const record = await ask(view, "who leads", signal, (call) => view.adapter.read(view.election, call));
+export async function readLeader(
+  inside: Inside,
+  election: string,
+  signal: AbortSignal | undefined,
+): Promise<Leader | null> {
+  const record = await ask(inside, election, "who leads", signal, (call) =>
+    inside.adapter.read(election, call),
+  );
   return record === null ? null : leader(record);
 }
 
-export async function readCandidates(view: View, signal: AbortSignal | undefined): Promise<Candidate[]> {
-  const records = await ask(view, "the candidates", signal, (call) =>
-    view.adapter.candidates(view.election, call),
+export async function readCandidates(
+  inside: Inside,
+  election: string,
+  signal: AbortSignal | undefined,
+): Promise<Candidate[]> {
+  const records = await ask(inside, election, "the candidates", signal, (call) =>
+    inside.adapter.candidates(election, call),
   );
   return records.map(candidate);
 }
@@ -47,11 +52,11 @@ export async function readCandidates(view: View, signal: AbortSignal | undefined
  * comes; it goes on by itself.
  */
 export async function* observeLeader(
-  view: View,
+  { adapter, clock }: Inside,
+  election: string,
   signal: AbortSignal | undefined,
   closed: AbortSignal,
 ): AsyncGenerator<Leader | null, void, undefined> {
-  const { adapter, clock, election } = view;
   const stop = new AbortController();
   let change = Promise.withResolvers<void>();
   const finish = (reason: unknown): void => {
@@ -59,16 +64,13 @@ export async function* observeLeader(
     change.resolve();
   };
   const unlisten = [onAbort(signal, finish), onAbort(closed, finish)];
-  const pause = async (ms: number): Promise<void> => {
-    const timer = clock.timer(ms, change.resolve);
-    await change.promise;
-    timer.cancel();
-  };
+  const pause = (ms: number): Promise<void> => within(clock, ms, change.promise);
   const isStopped = (): boolean => stop.signal.aborted;
   const look = <T>(work: (call: Call) => Promise<T>, late: (answer: T) => void = () => {}): Promise<T> =>
     bounded(clock, lookLimit, work, { signal: stop.signal, late });
   let watch: Watch | null = null;
-  let last: Leader | null | undefined;
+  /** The token of the leader that was told last; `null`: that there is none. */
+  let last: bigint | null | undefined;
   let highest = 0n;
   let failures = 0;
   try {
@@ -83,11 +85,11 @@ export async function* observeLeader(
         const record = await look((call) => adapter.read(election, call));
         const seen = record === null ? null : leader(record);
         failures = 0;
+        const token = seen?.token ?? null;
         // A stale answer about an older term is not news.
-        const stale = seen !== null && seen.token < highest;
-        if (!stale && (last === undefined || seen?.token !== last?.token || seen?.id !== last?.id)) {
-          last = seen;
-          highest = seen?.token ?? highest;
+        if (token !== last && (token ?? highest) >= highest) {
+          last = token;
+          highest = token ?? highest;
           yield seen;
         }
         await pause(about(clock, watch.pollMs));
@@ -109,7 +111,8 @@ export async function* observeLeader(
 
 /** Asks until there is an answer, for as long as one look may take: a connection may have died while nobody used it. */
 async function ask<T>(
-  { adapter, clock, election }: View,
+  { adapter, clock }: Inside,
+  election: string,
   what: string,
   signal: AbortSignal | undefined,
   work: (call: Call) => Promise<T>,
@@ -124,12 +127,10 @@ async function ask<T>(
       if (cause instanceof ElectError) throw cause;
       const pause = backOff(clock, failures, 1_000);
       if (clock.now() + pause >= until) {
-        const message = `Election "${election}": ${adapter.address} did not say ${what}. See the cause; try again later.`;
+        const message = `Election "${election}" on ${adapter.address}: the store did not say ${what}. See the cause; try again later.`;
         throw new UnreachableError(message, { cause });
       }
-      const rest = Promise.withResolvers<void>();
-      const timer = clock.timer(pause, rest.resolve);
-      await raceAbort(rest.promise, signal).finally(() => timer.cancel());
+      await rest(clock, pause, signal);
     }
   }
 }

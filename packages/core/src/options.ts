@@ -62,74 +62,53 @@ const highestGeneration = 9_999_999_999;
 /** Node's longest timer. */
 const longestWait = 2 ** 31 - 1;
 
+const aName = `1 to ${nameLimit} bytes of well-formed text without control characters`;
+const aValue = `JSON of ${metadataLimit} bytes at most`;
+
 export function resolveOptions(options: ElectionOptions, maxTtl: number): ResolvedOptions {
-  const { name, ttl = 10_000, id, metadata = null, generation = 0, drainTimeout = 10_000 } = options;
-  checkName("name", name);
-  if (id !== undefined) checkName("id", id);
-  if (!Number.isFinite(ttl) || ttl < shortestTtl) {
-    throw invalid("ttl", name, `ttl is ${ttl}; it must be ${shortestTtl} ms or more.`);
-  }
-  if (ttl > maxTtl) {
-    throw invalid(
-      "ttl",
-      name,
-      `ttl is ${ttl} ms, but ${options.backend.address} takes ${maxTtl} ms at most.`,
-    );
-  }
-  if (!Number.isSafeInteger(generation) || generation < 0 || generation > highestGeneration) {
-    throw invalid(
-      "generation",
-      name,
-      `generation is ${generation}; it must be a whole number from 0 to ${highestGeneration}.`,
-    );
-  }
-  if (!Number.isFinite(drainTimeout) || drainTimeout < 0 || drainTimeout > longestWait) {
-    throw invalid(
-      "drainTimeout",
-      name,
-      `drainTimeout is ${drainTimeout}; it must be 0 to ${longestWait} ms.`,
-    );
-  }
-  return { name, ttl, id: id ?? null, metadata: serialise(name, metadata), generation, drainTimeout };
-}
-
-function checkName(option: "name" | "id", name: unknown): asserts name is string {
-  if (typeof name !== "string" || name === "") {
-    throw new InvalidOptionError(option, `The election's ${option} must be a non-empty string.`);
-  }
-  const bytes = Buffer.byteLength(name);
-  if (bytes > nameLimit) {
+  const { backend, name, ttl = 10_000, id, metadata = null } = options;
+  const { generation = 0, drainTimeout = 10_000 } = options;
+  const check = (option: string, value: unknown, fits: boolean, rule: string, from?: ErrorOptions): void => {
+    if (fits) return;
     throw new InvalidOptionError(
       option,
-      `The election's ${option} has ${bytes} bytes; it may have ${nameLimit}.`,
+      `Election ${shown(name)} on ${backend.address}: ${option} is ${shown(value)}; it must be ${rule}.`,
+      from,
     );
-  }
-  // oxlint-disable-next-line no-control-regex -- finding them is the point
-  if (/[\u0000-\u001f\u007f]/.test(name) || !name.isWellFormed()) {
-    const shown = JSON.stringify(name);
-    throw new InvalidOptionError(
-      option,
-      `The election's ${option} ${shown} has control characters, or is not well-formed.`,
-    );
-  }
-}
-
-function serialise(name: string, metadata: Metadata): string {
-  let json: string | undefined;
+  };
+  check("name", name, isName(name), aName);
+  check("id", id, id === undefined || isName(id), aName);
+  check("ttl", ttl, isFrom(shortestTtl, ttl, maxTtl), `${shortestTtl} to ${maxTtl} ms`);
+  const isWhole = Number.isInteger(generation) && isFrom(0, generation, highestGeneration);
+  check("generation", generation, isWhole, `a whole number from 0 to ${highestGeneration}`);
+  check("drainTimeout", drainTimeout, isFrom(0, drainTimeout, longestWait), `0 to ${longestWait} ms`);
+  let json = "";
+  let bytes = Infinity;
+  let from: ErrorOptions | undefined;
   try {
-    json = JSON.stringify(metadata) as string | undefined;
+    json = JSON.stringify(metadata);
+    // Throws where there is no JSON, as for a function: the types say so, JavaScript does not.
+    bytes = Buffer.byteLength(json);
   } catch (cause) {
-    throw invalid("metadata", name, "metadata cannot be written as JSON.", { cause });
+    from = { cause };
   }
-  // A function, a symbol and undefined have no JSON; the types say so, JavaScript does not.
-  if (json === undefined) throw invalid("metadata", name, "metadata cannot be written as JSON.");
-  const bytes = Buffer.byteLength(json);
-  if (bytes > metadataLimit) {
-    throw invalid("metadata", name, `metadata has ${bytes} bytes as JSON; it may have ${metadataLimit}.`);
-  }
-  return json;
+  check("metadata", metadata, bytes <= metadataLimit, aValue, from);
+  return { name, ttl, id: id ?? null, metadata: json, generation, drainTimeout };
 }
 
-function invalid(option: string, name: string, message: string, options?: ErrorOptions): InvalidOptionError {
-  return new InvalidOptionError(option, `Election "${name}": ${message}`, options);
+function isName(name: unknown): boolean {
+  if (typeof name !== "string" || !name.isWellFormed()) return false;
+  // oxlint-disable-next-line no-control-regex -- finding them is the point
+  return isFrom(1, Buffer.byteLength(name), nameLimit) && !/[\u0000-\u001f\u007f]/.test(name);
+}
+
+/** Numbers only, whatever JavaScript hands over. */
+function isFrom(low: number, value: number, high: number): boolean {
+  return typeof value === "number" && value >= low && value <= high;
+}
+
+/** As it would be written, and not at any length. */
+function shown(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.slice(0, 60));
+  return Object(value) === value ? typeof value : String(value);
 }

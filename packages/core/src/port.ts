@@ -176,7 +176,10 @@ export type ClaimAnswer =
       readonly kind: "held";
       /** The holder, where the store says so in the same step. */
       readonly by: LeaderRecord | null;
-      /** Claiming again makes sense after so many ms even without a hint; `null`: core's net alone. */
+      /**
+       * Claiming again makes sense after so many ms even without a hint. `null`: the store pushes, and core's net alone
+       * is under it (decision 4).
+       */
       readonly retryInMs: number | null;
       /** Set where the server's clock cannot judge this holder: core times it with its own. */
       readonly patience: Patience | null;

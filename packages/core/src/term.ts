@@ -2,7 +2,7 @@
 
 import type { Clock } from "./clock.ts";
 import { NotLeaderError } from "./errors.ts";
-import type { LossReason } from "./election-state.ts";
+import type { Fact, LossReason } from "./election-state.ts";
 import type { Validity } from "./lease.ts";
 
 /**
@@ -47,9 +47,9 @@ export function fence(generation: number, token: bigint): string {
 
 export interface TermHost {
   readonly clock: Clock;
+  readonly election: string;
   readonly address: string;
-  /** The clock says that the term is over and nobody had noticed. */
-  noticeExpiry(): void;
+  tell(fact: Fact): void;
   resign(term: HeldTerm): Promise<void>;
 }
 
@@ -64,9 +64,9 @@ export class HeldTerm implements Term {
   /** Why the term is over; null while it may be valid. */
   #over: LossReason | null = null;
 
-  constructor(host: TermHost, election: string, generation: number, token: bigint, lease: Validity) {
+  constructor(host: TermHost, generation: number, token: bigint, lease: Validity) {
     this.#host = host;
-    this.election = election;
+    this.election = host.election;
     this.token = token;
     this.fence = fence(generation, token);
     this.#lease = lease;
@@ -80,7 +80,8 @@ export class HeldTerm implements Term {
   isValid(): boolean {
     if (this.#over !== null) return false;
     if (this.#host.clock.now() < this.#lease.validUntil) return true;
-    this.#host.noticeExpiry();
+    // Nobody had noticed.
+    this.#host.tell({ kind: "look" });
     return false;
   }
 

@@ -31,9 +31,9 @@ function campaignOn(answer: () => ReturnType<typeof granted>): { election: Elect
 
 const encounters: Record<Code, Encounter> = {
   ELECT_INVALID_OPTION: {
-    what: "ttl is 4000000 ms",
+    what: "ttl is 4000000",
     where: [`"${name}"`, "host:"],
-    advice: /at most/,
+    advice: /must be 500 to \d+ ms/,
     meet: async () => createElection({ backend: stage().backend, name, ttl: 4_000_000 }),
   },
   ELECT_ADAPTER_MISSING: {
@@ -82,7 +82,7 @@ const encounters: Record<Code, Encounter> = {
   ELECT_TOKEN_REGRESSION: {
     what: "minted token 3",
     where: [`"${name}"`, "host:"],
-    advice: /Raise the "generation" option of every candidate/,
+    advice: /raise "generation" of every candidate/,
     meet: async () => {
       const by = { id: "other", token: 9n, metadata: "null" };
       let asked = 0;

@@ -82,6 +82,27 @@ describe("waiting: the net under the hints", () => {
     expect(requests).toBeLessThanOrEqual(5 * 50);
   });
 
+  it("P11: where more wait than the net takes in a TTL, they come by turns: waiting for 1,000 costs what 48 cost", async () => {
+    const on = stage();
+    const names = Array.from({ length: 1_000 }, (_, index) => `e${index}`);
+    await waiters(on, names);
+    // The first turn begins with the first answer, so that it is shorter for some.
+    await on.clock.advance(ttl * 25);
+    const claims = (from: number, to: number): string[] =>
+      on.store
+        .of("claim")
+        .filter(({ at }) => at > from && at <= to)
+        .flatMap(({ requests }) => requests.map(({ election }) => election));
+    const before = on.clock.now();
+    await on.clock.advance(ttl * 25);
+    const made = claims(before, on.clock.now());
+    expect(made.length / 25).toBeLessThan(48 * 1.2);
+    // Nobody is forgotten.
+    expect(new Set(made).size).toBe(1_000);
+    // Those that are nearly due go together.
+    expect(on.store.of("claim").filter(({ at }) => at > before).length).toBeLessThan(made.length / 5);
+  });
+
   it("when the store says when, it is asked then", async () => {
     const on = stage();
     await waiters(on, ["a"], held({ retryInMs: 250 }));

@@ -242,7 +242,6 @@ export class World {
       case "stop":
       case "drain":
       case "reject":
-      case "closed":
     }
   }
 

@@ -22,9 +22,9 @@ export const mutations: readonly Mutation[] = [
     name: "the deadline is counted from the reply",
     changes: [
       {
-        file: "session.ts",
-        from: "open.lease.extend(sentAt, proof.ttlMs, ",
-        to: "open.lease.extend(this.#clock.now(), proof.ttlMs, ",
+        file: "open-session.ts",
+        from: "this.lease.extend(sentAt, proof.ttlMs, ",
+        to: "this.lease.extend(this.#clock.now(), proof.ttlMs, ",
       },
     ],
     caughtBy: ["session", simulation],
@@ -61,8 +61,8 @@ export const mutations: readonly Mutation[] = [
       },
       {
         file: "candidacy.ts",
-        from: "this.#options.generation, effect.token, effect.lease)",
-        to: "this.#options.generation, (this.#reused ??= effect.token), effect.lease)",
+        from: "this.options.generation, effect.token, effect.lease)",
+        to: "this.options.generation, (this.#reused ??= effect.token), effect.lease)",
       },
     ],
     caughtBy: ["run", "tokens", simulation],
@@ -82,14 +82,14 @@ export const mutations: readonly Mutation[] = [
     name: "the granted TTL is ignored",
     changes: [
       {
-        file: "session.ts",
+        file: "open-session.ts",
         from: "new Lease(sentAt, session.ttlMs, session.proofLagMs)",
-        to: "new Lease(sentAt, this.#ttl, session.proofLagMs)",
+        to: `new Lease(sentAt, Reflect.get(host, "ttl"), session.proofLagMs)`,
       },
       {
-        file: "session.ts",
-        from: "open.lease.extend(sentAt, proof.ttlMs, ",
-        to: "open.lease.extend(sentAt, this.#ttl, ",
+        file: "open-session.ts",
+        from: "this.lease.extend(sentAt, proof.ttlMs, ",
+        to: `this.lease.extend(sentAt, Reflect.get(this.#host, "ttl"), `,
       },
     ],
     caughtBy: ["session"],
@@ -109,9 +109,9 @@ export const mutations: readonly Mutation[] = [
     name: "a late acknowledgement brings the term back",
     changes: [
       {
-        file: "session.ts",
-        from: `    if (this.#clock.now() >= open.lease.validUntil) return this.#over("expired");\n    open.lease`,
-        to: "    open.lease",
+        file: "open-session.ts",
+        from: `    if (this.#clock.now() >= this.lease.validUntil) return this.finish("expired");\n    this.lease`,
+        to: "    this.lease",
       },
     ],
     caughtBy: ["term"],
@@ -120,7 +120,7 @@ export const mutations: readonly Mutation[] = [
     name: "a proof vouches for itself where the store says that it does not",
     changes: [
       {
-        file: "session.ts",
+        file: "open-session.ts",
         from: "new Lease(sentAt, session.ttlMs, session.proofLagMs)",
         to: "new Lease(sentAt, session.ttlMs, 0)",
       },
@@ -176,12 +176,17 @@ export const mutations: readonly Mutation[] = [
     name: "no poll net under the hints",
     changes: [
       {
-        file: "claims.ts",
+        file: "waiting.ts",
         from: "    const armed = this.#net?.at ?? Infinity;",
         to: "    const armed = this.#net?.at ?? -Infinity;",
       },
     ],
     caughtBy: ["waiting", simulation],
+  },
+  {
+    name: "the net under the hints is as dense as there are elections",
+    changes: [{ file: "waiting.ts", from: "Math.max(1, this.#book.waiting.size / netPerTtl)", to: "1" }],
+    caughtBy: ["waiting"],
   },
   {
     name: "a challenger waits for half the lease of a silent holder",
@@ -192,9 +197,9 @@ export const mutations: readonly Mutation[] = [
     name: "one failed proof deposes",
     changes: [
       {
-        file: "session.ts",
-        from: `        this.#trouble("prove", error);\n        this.#doubt(open);`,
-        to: `        this.#trouble("prove", error);\n        this.#over("expired");`,
+        file: "open-session.ts",
+        from: `        this.#host.trouble("prove", error);\n        this.doubt();`,
+        to: `        this.#host.trouble("prove", error);\n        this.finish("expired");`,
       },
     ],
     caughtBy: ["session"],
@@ -203,9 +208,9 @@ export const mutations: readonly Mutation[] = [
     name: "the events of an older session are heard",
     changes: [
       {
-        file: "session.ts",
-        from: "if (open !== null && open.end === null) react(open);",
-        to: "if (open !== null) react(this.#open ?? open);",
+        file: "open-session.ts",
+        from: "if (open?.end === null) react(open);",
+        to: "if (open !== null) react(open);",
       },
     ],
     caughtBy: ["session-life"],
