@@ -1,3 +1,6 @@
+import { mergeConfig } from "vitest/config";
 import { electVitest } from "../tooling/vitest.ts";
 
-export default electVitest({ unit: 120_000 });
+export default mergeConfig(electVitest({ unit: 120_000 }), {
+  test: { globalSetup: "test/registry-setup.ts" },
+});

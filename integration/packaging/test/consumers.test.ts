@@ -1,51 +1,38 @@
-import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Consumer } from "./consumer.ts";
+// Everything that is published, in one project, and none of the drivers.
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { Project, runtimes } from "./project.ts";
+import { published } from "./published.ts";
 
-const readme = resolve(import.meta.dirname, "../../../README.md");
+let project: Project;
+beforeAll(async () => {
+  project = new Project(inject("registry"));
+  project.copy("consumer");
+  await project.install("--legacy-peer-deps", ...published.map((name) => `@elect/${name}`), "@types/node");
+});
+afterAll(() => project[Symbol.dispose]());
 
-let consumer: Consumer;
-beforeAll(() => {
-  consumer = new Consumer();
-});
-afterAll(() => {
-  consumer[Symbol.dispose]();
-});
+const both = Object.entries(runtimes).flatMap(([runtime, node]) =>
+  ["election.mjs", "election.cjs"].map((program) => ({ runtime, node, program })),
+);
 
 describe("a project that installed the published packages", () => {
-  it("elects from an ES module", async () => {
-    expect(JSON.parse(await consumer.node("election.mjs"))).toEqual({ valid: true, token: "bigint" });
-  });
-
-  it("elects from CommonJS, by require()", async () => {
-    expect(JSON.parse(await consumer.node("election.cjs"))).toEqual({ valid: true, token: "bigint" });
-  });
-
-  it("runs the README's first example", async () => {
-    const file = consumer.write("example.mts", firstExample(readFileSync(readme, "utf8")));
-    expect(await consumer.node(file)).toMatch(/^leading under fencing token \d+\n$/);
+  it.for(both)("elects from $program on $runtime", async ({ node, program }) => {
+    const ending = await project.run(node, [program]);
+    expect(ending).toMatchObject({ code: 0, err: "" });
+    expect(JSON.parse(ending.out)).toEqual({ valid: true, token: "bigint" });
   });
 
   it.for(["typescript-5.9", "typescript-6", "typescript"])("type-checks with %s", async (typescript) => {
-    expect(await consumer.typecheck(typescript)).toBe("");
+    expect(await project.typescript(typescript)).toMatchObject({ code: 0, out: "" });
   });
 
   it("runs elect --help", async () => {
-    expect(await consumer.output("node_modules/.bin/elect", "--help")).toContain("Usage: elect");
+    const { code, out } = await project.run("node_modules/.bin/elect", ["--help"]);
+    expect(code).toBe(0);
+    expect(out).toContain("Usage: elect");
   });
 
-  it.for(["ioredis", "pg", "etcd3", "node-zookeeper-client", "vitest"])(
-    "does not get %s, which is the user's to install",
-    (driver) => {
-      expect(consumer.installed(driver)).toBe(false);
-    },
-  );
+  it("does not get vitest, which is the user's to install", () => {
+    expect(project.installed("vitest")).toBeUndefined();
+  });
 });
-
-/** The first block of TypeScript in a page. */
-function firstExample(markdown: string): string {
-  const block = /^```ts\n(.*?)^```$/ms.exec(markdown)?.[1];
-  if (block === undefined) throw new Error("the page has no example");
-  return block;
-}

@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
-import { published } from "./consumer.ts";
+import { published } from "./published.ts";
 
 const root = resolve(import.meta.dirname, "../../..");
 const read = (path: string) => JSON.parse(readFileSync(join(root, path), "utf8")) as Record<string, unknown>;
@@ -31,5 +31,15 @@ describe.for(published)("%s", (name) => {
       repository: { directory: `packages/${name}` },
     });
     expect(manifest).not.toHaveProperty("private");
+  });
+
+  it("admits nothing older than the oldest that is tried", () => {
+    const { engines, peerDependencies } = manifest as Record<string, Record<string, string>>;
+    const { "@elect/core": _, vitest: __, ...admitted } = { ...engines, ...peerDependencies };
+    for (const [peer, range] of Object.entries(admitted)) {
+      const { version } = read(`integration/oldest/node_modules/${peer}/package.json`);
+      const [, lowest] = /^(?:>=|\^)([\d.]+)/.exec(range) ?? [];
+      expect(`${String(version)}.`, peer).toSatisfy((tried: string) => tried.startsWith(`${lowest}.`));
+    }
   });
 });
