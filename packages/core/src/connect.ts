@@ -45,28 +45,32 @@ export async function connect(url: string): Promise<Backend> {
   return adapter.fromUrl(url);
 }
 
+async function load(needed: string): Promise<AdapterPackage> {
+  const [name = ""] = needed.split(" ");
+  try {
+    return (await import(pathToFileURL(locate(name)).href)) as AdapterPackage;
+  } catch (cause) {
+    if (cause instanceof ElectError) throw cause;
+    throw new AdapterMissingError(
+      name,
+      `The store's URL needs the package ${name}, which could not be loaded: run "npm install ${needed}". See the cause.`,
+      { cause },
+    );
+  }
+}
+
 /**
  * The application installs the adapter, so it is looked for where the application is: beside this package, beside the
  * program that runs, in the working directory.
  */
-async function load(needed: string): Promise<AdapterPackage> {
-  const [name = ""] = needed.split(" ");
+function locate(name: string): string {
   let cause: unknown;
   for (const place of [import.meta.url, process.argv[1], `${process.cwd()}/elect`]) {
-    if (place === undefined) continue;
     try {
-      const path = createRequire(place).resolve(name);
-      return (await import(pathToFileURL(path).href)) as AdapterPackage;
+      return createRequire(place ?? "").resolve(name);
     } catch (error) {
-      if (error instanceof ElectError) throw error;
-      cause = error;
-      // Found, but it does not load: another place would be no better.
-      if (!(error instanceof Error && error.message.includes(name))) break;
+      cause ??= error;
     }
   }
-  throw new AdapterMissingError(
-    name,
-    `The store's URL needs the package ${name}, which could not be loaded: run "npm install ${needed}". See the cause.`,
-    { cause },
-  );
+  throw cause;
 }

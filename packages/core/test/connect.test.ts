@@ -74,11 +74,24 @@ describe("connect", () => {
     expect((error.cause as Error).message).toContain(why);
   });
 
+  it("the cause is what is missing, also where the process does not run beside its program", async () => {
+    process.chdir("/");
+    const { cause } = await refusal("postgres://h1/db").finally(() => process.chdir(elsewhere));
+    expect((cause as Error).message).toContain("Cannot find package 'pg'");
+  });
+
   it.each(["redis://h1", "rediss://h1"])("%s loads what the application installed", async (url) => {
     expect(await connect(url)).toMatchObject({ kind: "redis", from: url });
   });
 
-  const meaningless = ["", "nightly", "mysql://user:secret@h1", "//user:secret@h1", "REDIS://user:secret@h1"];
+  const meaningless = [
+    "",
+    "nightly",
+    "mysql://user:secret@h1",
+    "//user:secret@h1",
+    "REDIS://user:secret@h1",
+    "constructor:secret",
+  ];
   it.each(meaningless)("%j is refused with the schemes that are known", async (url) => {
     const error = await refusal(url);
     expect(error).toBeInstanceOf(InvalidOptionError);
