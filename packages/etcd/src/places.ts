@@ -18,6 +18,8 @@ export interface Place {
   readonly joined: bigint;
   /** Set while it leads. */
   readonly token: bigint | null;
+  /** What it waits for; `null` while it leads, and once its watch has gone off. */
+  ahead: Buffer | null;
   readonly unwatch: () => void;
 }
 
@@ -53,22 +55,29 @@ export class Places {
         this.#events.lost(claim, `its key in etcd was ${happening === "put" ? "overwritten" : "deleted"}`);
       },
     });
-    this.#places.set(claim.nonce, { claim, joined, token, unwatch });
+    this.#places.set(claim.nonce, { claim, joined, token, ahead: null, unwatch });
   }
 
-  /** The claim waits for the key `ahead`, which was there at `revision`, to go. */
+  /**
+   * The claim waits for the key `ahead`, which was there at `revision`, to go. Asking again costs no message for the
+   * watch while that is the same key: a thousand that wait are asked about in twenty transactions, and nothing else.
+   */
   waits(claim: Claim, joined: bigint, ahead: Buffer, revision: bigint): void {
+    const known = this.#places.get(claim.nonce);
+    if (known?.joined === joined && known.ahead?.equals(ahead) === true) return;
     this.forget(claim.nonce);
     const unwatch = this.#watches.add({
       key: ahead,
       from: revision + 1n,
       deletesOnly: true,
       heard: () => {
+        place.ahead = null;
         unwatch();
         this.#events.hint(claim.election);
       },
     });
-    this.#places.set(claim.nonce, { claim, joined, token: null, unwatch });
+    const place: Place = { claim, joined, token: null, ahead, unwatch };
+    this.#places.set(claim.nonce, place);
   }
 
   forget(nonce: string): void {
