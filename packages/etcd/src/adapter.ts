@@ -84,12 +84,12 @@ export class EtcdAdapter implements Adapter {
         checkVersion(link);
         // etcd counts in seconds, and takes its own minimum (2 by default) for less: what it grants is what counts.
         const lease = await link.grant(Math.ceil(ttlMs / 1000), call);
-        const footing = { key: this.#keys.session(nonce), lease: lease.ID };
-        const { succeeded, header } = await link.commit(birth(footing), call);
+        const record = { key: this.#keys.session(nonce), lease: lease.ID };
+        const { succeeded, header } = await link.commit(birth(record), call);
         if (!succeeded) throw new Error(`there is a session ${nonce} already`);
         const session = new EtcdSession({
-          ...{ connection, keys: this.#keys, events, nonce, footing },
-          born: header.revision,
+          ...{ connection, keys: this.#keys, events, nonce },
+          footing: { ...record, born: header.revision },
           cluster: link.cluster,
           ttlMs: Number(lease.TTL) * 1000,
           warnings: warningsOf(link),

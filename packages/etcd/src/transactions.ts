@@ -16,6 +16,8 @@ import { generationValue, recordValue, valuesOf, type Keys } from "./keys.ts";
 export interface Footing {
   readonly key: Buffer;
   readonly lease: string;
+  /** The revision at which the key was put. */
+  readonly born: string;
 }
 
 /** A claim, as transactions see it. */
@@ -29,7 +31,7 @@ export interface Bid extends Stake {
   readonly candidate: CandidateRecord;
 }
 
-export function birth({ key, lease }: Footing): Transaction {
+export function birth({ key, lease }: Omit<Footing, "born">): Transaction {
   return {
     compare: [absent(key)],
     success: [{ request_put: { key, value: generationValue(0), lease } }],
@@ -41,10 +43,10 @@ export function birth({ key, lease }: Footing): Transaction {
  * leaves no revision behind and needs no room (a full database refuses puts, and must not depose leaders).
  * `reads` are looked at in the same step.
  */
-export function proof(session: Footing, born: string, reads: readonly Buffer[]): Transaction {
+export function proof(session: Footing, reads: readonly Buffer[]): Transaction {
   const nothing = Buffer.concat([session.key, Buffer.from("/")]);
   return {
-    compare: [createdAt(session.key, born), onLease(session.key, session.lease)],
+    compare: [createdAt(session.key, session.born), onLease(session.key, session.lease)],
     success: [{ request_delete_range: { key: nothing } }, ...reads.map((key) => look(key))],
   };
 }
@@ -118,7 +120,7 @@ export function advancing(keys: Keys, { lease }: Footing, bid: Bid, joined: bigi
 }
 
 /** Raises the session's generation; a delayed copy cannot lower it. */
-export function raising({ key }: Footing, born: string, generation: number): Operation {
+export function raising({ key, born }: Footing, generation: number): Operation {
   const value = generationValue(generation);
   return {
     request_txn: {

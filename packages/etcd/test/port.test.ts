@@ -269,7 +269,7 @@ describe("an unknown outcome", () => {
   test("S4: a delayed copy of a claim is applied without a disposal (control), and refused after one", async () => {
     const etcd = store();
     const a = await etcd.process();
-    const footing = footingOf(etcd, a);
+    const footing = await footingOf(etcd, a);
     const copy = (election: string) =>
       etcd.etcd.kv.txn(
         claiming(footing, 0, [
@@ -291,7 +291,7 @@ describe("an unknown outcome", () => {
     await b.claim(second);
     const mark = markOf(b.nonce, second.nonce);
     const joined = (await etcd.etcd.get(etcd.keys.place("a", mark)).exec()).kvs[0]!.create_revision;
-    const footing = footingOf(etcd, b);
+    const footing = await footingOf(etcd, b);
     const copy = claiming(footing, 0, [advancing(etcd.keys, footing, { ...second, mark }, BigInt(joined))]);
     await b.session.dispose([second], call());
     await a.session.release([first], call());
@@ -302,17 +302,15 @@ describe("an unknown outcome", () => {
   test("S4: a delayed copy of a disposal does not lower the generation", async () => {
     const etcd = store();
     const a = await etcd.process();
-    const born = (await etcd.etcd.get(etcd.keys.session(a.nonce)).exec()).kvs[0]!.create_revision;
     for (let times = 0; times < 11; times += 1) await a.session.dispose([bid("a")], call());
-    await etcd.etcd.kv.txn({ success: [raising(footingOf(etcd, a), born, 9)] });
+    await etcd.etcd.kv.txn({ success: [raising(await footingOf(etcd, a), 9)] });
     tokenOf(await a.claim(bid("a")));
   });
 
   test("S4: a claim of an older generation than the store's is unknown until it is disposed of", async () => {
     const etcd = store();
     const a = await etcd.process();
-    const born = (await etcd.etcd.get(etcd.keys.session(a.nonce)).exec()).kvs[0]!.create_revision;
-    await etcd.etcd.kv.txn({ success: [raising(footingOf(etcd, a), born, 1)] });
+    await etcd.etcd.kv.txn({ success: [raising(await footingOf(etcd, a), 1)] });
     const request = bid("a");
     expect(await a.claim(request)).toMatchObject({ kind: "unknown" });
     expect(a.heard.all).toEqual([]);

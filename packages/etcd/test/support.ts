@@ -8,6 +8,7 @@ import { onTestFinished } from "vitest";
 import { EtcdAdapter } from "../src/adapter.ts";
 import { Keys } from "../src/keys.ts";
 import { resolveOptions, type EtcdOptions } from "../src/options.ts";
+import type { Footing } from "../src/transactions.ts";
 import { etcdAnswers } from "../../../integration/servers/src/answers.ts";
 import { startEtcd, type Server } from "../../../integration/servers/src/index.ts";
 import { freePorts } from "../../../integration/servers/src/ports.ts";
@@ -151,8 +152,11 @@ export function leaseOf({ session }: Process): string {
   return lease;
 }
 
-export function footingOf(where: Store, process: Process): { key: Buffer; lease: string } {
-  return { key: where.keys.session(process.nonce), lease: leaseOf(process) };
+/** A session as the adapter's transactions see it, for copies of them. */
+export async function footingOf({ etcd, keys }: Store, process: Process): Promise<Footing> {
+  const key = keys.session(process.nonce);
+  const { kvs } = await etcd.get(key).exec();
+  return { key, lease: leaseOf(process), born: kvs[0]!.create_revision };
 }
 
 export interface Own {
