@@ -1,13 +1,16 @@
 /** The rules of the port, one by one, each forced at its exact point against a real server. */
 
+import { createElection } from "@elect/core";
 import { RefusedError } from "@elect/core/adapter";
 import { describe, expect, test } from "vitest";
+import { etcd as elect } from "../src/index.ts";
 import { advancing, claiming, joining, leaving, raising } from "../src/transactions.ts";
 import { markOf } from "../src/keys.ts";
 import {
   bid,
   call,
   callUntil,
+  eventually,
   footingOf,
   leaseOf,
   nonce,
@@ -15,6 +18,7 @@ import {
   store,
   target,
   tokenOf,
+  type Store,
 } from "./support.ts";
 
 describe("a session", () => {
@@ -390,6 +394,68 @@ describe("S5: somebody else's hand", () => {
   });
 });
 
+describe("S6: who cleans up", () => {
+  test("after a crash: the end of the lease, all in one step; nothing of the session is left", async () => {
+    const etcd = store();
+    const [a, b] = [await etcd.process({ ttlMs: 2_000 }), await etcd.process()];
+    const elsewhere = [bid("d"), bid("e")];
+    for (const request of elsewhere) tokenOf(await b.claim(request));
+    const answers = await a.session.claim([bid("a"), bid("b"), bid("c"), bid("d"), bid("e")], call());
+    expect(answers.map(({ kind }) => kind)).toEqual(["granted", "granted", "granted", "held", "held"]);
+    const left = async () => (await etcd.everything()).filter(({ lease }) => lease === leaseOf(a));
+    expect(await left(), "the session, three leaders, five places").toHaveLength(9);
+    const watcher = await etcd.etcd.watch().prefix(etcd.namespace).create();
+    const revisions: string[] = [];
+    watcher.on("delete", ({ mod_revision }) => revisions.push(mod_revision));
+
+    a.session.abandon();
+    await eventually("all is gone", () => revisions.length === 9);
+    expect(new Set(revisions).size, "at one revision").toBe(1);
+    expect(await etcd.everything(), "b's session, two leaders, two places").toHaveLength(5);
+    expect(await leasesOf(etcd)).not.toContain(leaseOf(a));
+    await watcher.cancel();
+  });
+
+  test("after a graceful close nothing is left, neither keys nor leases", async () => {
+    const etcd = store();
+    const hosts = `127.0.0.1:${target.port}`;
+    const backends = [0, 1].map(() => elect({ hosts, namespace: etcd.namespace }));
+    const [first, second] = backends.map((backend) => createElection({ backend, name: "a", ttl: 5_000 }));
+    const term = await first!.campaign();
+    const waiting = second!.campaign().catch(() => {});
+    await eventually("both are there", async () => (await first!.candidates()).length === 2);
+    expect(await etcd.everything(), "two sessions, two places, a leader").toHaveLength(5);
+    const ours = (await etcd.everything()).map(({ lease }) => lease);
+    await backends[1]!.close();
+    await waiting;
+    expect(await etcd.everything()).toHaveLength(3);
+    await term.resign();
+    await backends[0]!.close();
+    expect(await etcd.everything()).toEqual([]);
+    const leases = await leasesOf(etcd);
+    expect(ours.filter((lease) => leases.includes(lease))).toEqual([]);
+  });
+
+  test("a missing session record means that the lease is ending, not that the lock is free", async () => {
+    const etcd = store();
+    const [a, b] = [await etcd.process({ ttlMs: 2_000 }), await etcd.process()];
+    const [first, second] = [bid("a"), bid("a")];
+    const token = tokenOf(await a.claim(first));
+    await b.claim(second);
+    const sentAt = performance.now();
+    expect(await a.prove(first)).toMatchObject({ kind: "alive" });
+    await etcd.etcd.delete().key(etcd.keys.session(a.nonce));
+    await a.heard.next("ended");
+    expect(await b.claim(second), "there is no session to be found").toMatchObject({
+      kind: "held",
+      by: { token },
+    });
+    await b.heard.next("hint a");
+    expect(performance.now() - sentAt).toBeGreaterThan(2_000);
+    tokenOf(await b.claim(second));
+  });
+});
+
 describe("a call", () => {
   test("is over when its signal aborts; the next one connects again, to the same session", async () => {
     const etcd = store();
@@ -478,3 +544,9 @@ describe("an observer", () => {
     }
   });
 });
+
+/** All leases of the server, whoever has them. */
+async function leasesOf({ etcd }: Store): Promise<string[]> {
+  const { leases } = await etcd.leaseClient.leaseLeases();
+  return leases.map(({ ID }) => ID);
+}

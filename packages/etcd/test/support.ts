@@ -97,6 +97,8 @@ export interface Store {
   process(options?: EtcdOptions & { ttlMs?: number; nonce?: string }): Promise<Process>;
   /** All that is left of an election. */
   kept(election: string): Promise<IKeyValue[]>;
+  /** All that is in the namespace. */
+  everything(): Promise<IKeyValue[]>;
 }
 
 export function store(
@@ -132,6 +134,7 @@ export function store(
         prove: async (...held) => session.prove(new Map(held.map((claim) => [claim.nonce, claim])), call()),
       };
     },
+    everything: async () => (await etcd.getAll().prefix(`${namespace}/`).exec()).kvs,
     kept: async (election) => (await etcd.getAll().prefix(`${namespace}/elections/${election}/`).exec()).kvs,
   };
 }
