@@ -155,7 +155,7 @@ describe("a claim", () => {
     expect(await etcd.kept("e-7"), "b's key and place").toHaveLength(2);
   });
 
-  test("waits its turn: who began to wait first leads first, and each hand-over wakes one", async () => {
+  test("A5.3 ordering: waits its turn: who began to wait first leads first, and each hand-over wakes one", async () => {
     const etcd = store();
     const all = [];
     for (let index = 0; index < 5; index += 1)
@@ -342,7 +342,7 @@ describe("an unknown outcome", () => {
 });
 
 describe("S5: somebody else's hand", () => {
-  test("on a leader's key is reported by push, and by the next proof", async () => {
+  test("ET-6: on a leader's key is reported by push, and by the next proof", async () => {
     const etcd = store();
     const a = await etcd.process();
     const requests = [bid("a"), bid("b"), bid("c")];
