@@ -34,9 +34,9 @@ export const capabilities: Capabilities = {
     {
       promise: 1,
       sentence:
-        "A leader of etcd that was frozen for longer than the TTL may, when it thaws, revoke leases that were renewed at its " +
-        "successor (etcd #12528; seen on 3.5.16): a term then ends early, and until its holder hears of it, which is by push, " +
-        "the next one may have begun. Guarded writes are safe from it.",
+        "A leader of etcd that was frozen or cut off until leases had run out by its own count may revoke them when it is " +
+        "back, though they were renewed at its successor (etcd #12528; forced on 3.5.16): a term then ends early, and until " +
+        "its holder is told, which is by push, or its deadline, the next one may have begun. Guarded writes are safe from it.",
     },
     {
       promise: 4,
