@@ -20,7 +20,7 @@ const fixes: readonly Fix[] = [
   {
     fixedIn: ["3.4.36", "3.5.18"],
     sentence:
-      "watches can miss a deletion (etcd #17529, #18089, #19179): a successor may then be as late as one TTL more",
+      "watches can miss a deletion (etcd #17529, #18089, #19179): a successor then comes with the net: a TTL later, or several where it waits for more than 48 elections",
   },
   {
     fixedIn: ["3.4.42", "3.5.28", "3.6.9"],
