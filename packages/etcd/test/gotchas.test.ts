@@ -4,7 +4,8 @@
  */
 
 import { execFile } from "node:child_process";
-import { createServer } from "node:net";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { createServer, type Socket } from "node:net";
 import { promisify } from "node:util";
 import { expect, onTestFinished, test } from "vitest";
 import { bid, call, eventually, pass, plain, proxyTo, store, target, tokenOf } from "./support.ts";
@@ -77,18 +78,27 @@ test("A5.3 deadlines: it has none; ours ends the call and the connection", async
 test("A5.3 half-open streams: a dead link leaves no socket behind, however often it is tried", async () => {
   const etcd = store();
   const proxy = await proxyTo();
-  const a = await etcd.process({ hosts: `127.0.0.1:${proxy.port}` });
-  const sockets = () => process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length;
-  // A proxied connection is two sockets in this process, and the client's is one.
-  const own = () => sockets() - proxy.connections.length * 2;
-  const before = own();
+  const hosts = `127.0.0.1:${proxy.port}`;
+  const sockets: Socket[] = [];
+  const opened = (message: unknown) => void sockets.push((message as { socket: Socket }).socket);
+  subscribe("net.client.socket", opened);
+  onTestFinished(() => void unsubscribe("net.client.socket", opened));
+  const open = () => sockets.filter((socket) => !socket.destroyed && socket.remotePort === proxy.port).length;
+  const a = await etcd.process({ hosts });
+  const patient = plain(proxy.port);
+  await patient.get("a");
+  expect(open()).toBe(2);
   proxy.silence();
+  const forEver = patient.get("a").string();
+  forEver.catch(() => {});
+  patient.close();
   for (let attempt = 0; attempt < 5; attempt += 1) {
     await expect(a.session.prove(new Map(), call(100))).rejects.toThrow(/etcd at/);
   }
-  // The driver tries on for a second.
+  await eventually("ours are gone", () => open() === 1);
+  // Where a link connects, the driver tries on for a second.
   await pass(1_200);
-  expect(own()).toBeLessThanOrEqual(before);
+  expect(open(), "that of a client of the driver's that was closed").toBe(1);
   proxy.heal();
   expect(await a.prove()).toMatchObject({ kind: "alive" });
 });
@@ -142,6 +152,9 @@ test("A5.3 close: it leaves streams and leases alive; ours lets the process end 
   expect(await etcd.kept("a"), "revoked").toEqual([]);
   expect(await left(`127.0.0.1:${target.port}`, "abandon")).toEqual({ stdout: "closed\n", stderr: "" });
   expect(await etcd.kept("a"), "left to run out").toHaveLength(2);
+  // Core holds the process as long as somebody wants to lead; streams that are merely open do not.
+  const idle = await left(`127.0.0.1:${target.port}`, "not at all");
+  expect(idle).toEqual({ stdout: "not closed\n", stderr: "" });
 });
 
 test("A5.3 watch: its create waits for ever on a silent link, its error ends the process unless heard; ours does neither", async () => {

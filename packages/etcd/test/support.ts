@@ -94,6 +94,7 @@ export interface Store {
   readonly keys: Keys;
   readonly etcd: Etcd3;
   adapter(options?: EtcdOptions): EtcdAdapter;
+  /** By default with a TTL that outlives the test on a busy machine: nobody proves unasked here. */
   process(options?: EtcdOptions & { ttlMs?: number; nonce?: string }): Promise<Process>;
   /** All that is left of an election. */
   kept(election: string): Promise<IKeyValue[]>;
@@ -123,7 +124,7 @@ export function store(
     keys: new Keys(namespace),
     etcd,
     adapter,
-    async process({ ttlMs = 5_000, nonce: own = nonce(), ...options } = {}) {
+    async process({ ttlMs = 30_000, nonce: own = nonce(), ...options } = {}) {
       const made = adapter(options);
       const heard = new Heard();
       const session = await made.open({ ttlMs, nonce: own, events: heard }, call());

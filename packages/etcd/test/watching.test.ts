@@ -2,9 +2,20 @@
 
 import { expect, test } from "vitest";
 import type { Server } from "../../../integration/servers/src/index.ts";
-import { bid, call, eventually, nonce, ownServer, pass, proxyTo, store, tokenOf } from "./support.ts";
+import {
+  bid,
+  call,
+  eventually,
+  nonce,
+  ownServer,
+  pass,
+  proxyTo,
+  store,
+  tokenOf,
+  type Store,
+} from "./support.ts";
 
-test("ET-7: whoever waits from a revision that was compacted away is woken after a reconnect", async () => {
+test("ET-7: whoever waits from a revision that was compacted away asks again after a reconnect, and is woken", async () => {
   const etcd = store();
   const proxy = await proxyTo();
   const [a, b] = [await etcd.process(), await etcd.process({ hosts: `127.0.0.1:${proxy.port}` })];
@@ -13,26 +24,29 @@ test("ET-7: whoever waits from a revision that was compacted away is woken after
   await b.claim(second);
   proxy.refuse();
   await b.heard.next("doubt");
-  await a.session.release([first], call());
-  const { header } = await etcd.etcd.put(`${etcd.namespace}/x`).value("").exec();
-  await etcd.etcd.kv.compact({ revision: header.revision, physical: true });
+  await compactAllOf(etcd);
   proxy.heal();
-  expect(await b.prove()).toMatchObject({ kind: "alive" });
+  await b.prove();
+  await b.heard.next("hint a");
+  expect(await b.claim(second), "nothing had happened").toMatchObject({ kind: "held" });
+  await a.session.release([first], call());
   await b.heard.next("hint a");
   tokenOf(await b.claim(second));
 });
 
 test("ET-7: whoever leads from a revision that was compacted away goes on, and is still watched", async () => {
-  const etcd = store();
-  const proxy = await proxyTo();
+  const { hosts, server } = await ownServer();
+  const etcd = store(hosts);
+  const proxy = await proxyTo({ host: "127.0.0.1", port: server.port });
   const a = await etcd.process({ hosts: `127.0.0.1:${proxy.port}` });
   const request = bid("a");
   tokenOf(await a.claim(request));
-  const { header } = await etcd.etcd.put(`${etcd.namespace}/x`).value("").exec();
-  await etcd.etcd.kv.compact({ revision: header.revision, physical: true });
+  await compactAllOf(etcd);
   proxy.reset();
   await a.heard.next("doubt");
   expect(await a.prove(request)).toMatchObject({ kind: "alive", lost: [] });
+  // Its session and its leader's key: watched, watched on, and anew, as that was too far back.
+  await eventually("all are watched", async () => (await messagesTo(server, "Watch")) === 6);
   await etcd.etcd.delete().key(etcd.keys.leader("a"));
   await a.heard.next("lost a");
 });
@@ -158,6 +172,13 @@ test("ET-15: no HTTP/2 ping is sent, so that none is one too many", async () => 
   expect(types.has(6), "PING").toBe(false);
   expect(proxy.opened, "and no GOAWAY came").toBe(1);
 });
+
+/** Every watch that has heard of nothing since begins before what is left: a revision has passed that it would begin at. */
+async function compactAllOf({ etcd, namespace }: Store): Promise<void> {
+  await etcd.put(`${namespace}/x`).value("");
+  const { header } = await etcd.put(`${namespace}/x`).value("").exec();
+  await etcd.kv.compact({ revision: header.revision, physical: true });
+}
 
 /** How many messages of one kind the server has received, by its own count. */
 async function messagesTo({ port }: Server, method: "Txn" | "Watch"): Promise<number> {

@@ -1,5 +1,6 @@
 /** A process of one session, which it leaves in the way that it is told; it must then end by itself. */
 
+import { randomBytes } from "node:crypto";
 import { EtcdAdapter } from "../../src/adapter.ts";
 import { resolveOptions } from "../../src/options.ts";
 
@@ -11,16 +12,19 @@ const adapter = new EtcdAdapter(resolveOptions({ hosts, namespace }));
 if (how === "unreachable") {
   await adapter.read("a", call(300)).catch(() => {});
 } else {
-  const session = await adapter.open({ ttlMs: 5_000, nonce: "f".repeat(32), events: silent }, call());
-  const nonce = "e".repeat(32);
+  const session = await adapter.open(
+    { ttlMs: 5_000, nonce: randomBytes(16).toString("hex"), events: silent },
+    call(),
+  );
+  const nonce = randomBytes(16).toString("hex");
   const watch = await adapter.watch("a", () => {}, call());
   await session.claim(
     [{ election: "a", nonce, candidate: { id: "child", metadata: "null" }, unchanged: null }],
     call(),
   );
   if (how === "end") await session.end(call());
-  else session.abandon();
-  watch.close();
+  else if (how === "abandon") session.abandon();
+  if (how !== "not at all") watch.close();
 }
-await adapter.close();
-process.stdout.write("closed\n");
+if (how !== "not at all") await adapter.close();
+process.stdout.write(how === "not at all" ? "not closed\n" : "closed\n");
