@@ -55,7 +55,7 @@ export class Sockets {
   add(socket: Socket): void {
     this.#open.add(socket);
     socket.once("close", () => this.#open.delete(socket));
-    // gRPC drops the socket of a connection that was given up while it connected, with nobody to hear of its errors.
+    // gRPC may drop a socket that connects with nobody to hear of its errors (decisions/0001).
     socket.on("error", () => {});
     if (this.#over) queueMicrotask(() => socket.destroy());
   }

@@ -214,6 +214,8 @@ test("A5.3 a client of the user's: its configuration is copied, its connection i
   await client.get("a");
   const a = await etcd.process({ client });
   expect(proxy.opened).toBe(2);
+  await etcd.process({ client });
+  expect(proxy.opened, "nor do two sessions share one").toBe(3);
   client.close();
   expect(await a.prove()).toMatchObject({ kind: "alive" });
   await a.session.end(call());
