@@ -58,7 +58,6 @@ describe("S1 death is one step", () => {
       }
     })();
     const store = plain(server.port);
-    await store.ping();
     const arrival = await monitored(server.port, (line) => /^pexpire/i.test(line) && line.includes(keyOf(a)));
     proxy.heal();
     await arrival.seen;
@@ -122,7 +121,6 @@ describe("S4 no late ghosts", () => {
     await held.seen;
     await a.session.dispose([bid], call());
     const store = plain(server.port);
-    await store.ping();
     const arrival = await monitored(
       server.port,
       (line) => /^evalsha/i.test(line) && line.includes(bid.nonce),

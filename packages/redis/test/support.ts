@@ -1,6 +1,8 @@
 /** What the tests of this package share: a server, a namespace of their own, calls, and a second pair of eyes. */
 
 import { randomBytes } from "node:crypto";
+import { connect } from "node:net";
+import { createInterface } from "node:readline";
 import type { Call, Claim, ClaimAnswer, ClaimRequest, Session, SessionEvents } from "@elect/core/adapter";
 import { openFaultProxy, type FaultProxy } from "@elect/testing";
 import { Redis } from "ioredis";
@@ -175,20 +177,24 @@ export async function eventually(
 }
 
 /**
- * Arms a look at all that the server executes, on any connection; the promise inside resolves with the first that
- * matches. No other client may send anything meanwhile: the driver takes a line that comes with the OK for a reply.
+ * Arms a look at all that the server executes, on any connection; the promise inside resolves with the first command
+ * that matches, in words. On a plain socket: the driver takes what another client sends, when it comes in one chunk
+ * with MONITOR's OK, for a reply.
  */
 export async function monitored(
   port: number,
-  matches: (line: string) => boolean,
+  matches: (command: string) => boolean,
 ): Promise<{ seen: Promise<void> }> {
-  // No ready check: its own INFO shows up among what is monitored, and the driver takes the line for the reply.
-  const monitor = await plain(port).duplicate({ enableReadyCheck: false }).monitor();
-  onTestFinished(() => monitor.disconnect());
-  const seen = new Promise<void>((resolve) => {
-    monitor.on("monitor", (_time: string, args: string[]) => {
-      if (matches(args.join(" "))) resolve();
-    });
+  const socket = connect(port, "127.0.0.1");
+  onTestFinished(() => void socket.destroy());
+  const [armed, seen] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  // +OK, then for each command: +1795467808.226365 [0 127.0.0.1:48538] "HGET" "key" "field"
+  createInterface(socket).on("line", (line) => {
+    if (line === "+OK") armed.resolve();
+    else if (matches(line.replace(/^.*?\] /, "").replaceAll('"', ""))) seen.resolve();
   });
-  return { seen };
+  socket.on("error", armed.reject);
+  socket.write("MONITOR\r\n");
+  await armed.promise;
+  return { seen: seen.promise };
 }
