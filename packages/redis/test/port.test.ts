@@ -47,6 +47,7 @@ describe("S1 death is one step", () => {
     const proxy = await proxyTo(server.port);
     const [a, b] = [await candidate(through(proxy.port), { ttl: 300 }), await candidate(url)];
     tokenOf(await a.claim(a.bid("x")));
+    expect(await a.prove()).toMatchObject({ kind: "alive" }); // So that the server knows the script.
     const held = proxy.once(({ direction, bytes }) => direction === "up" && bytes.includes(":s:"), "hold");
     await expect(a.session.prove(new Map(), call(100))).rejects.toThrow(/timeout/i);
     await held.seen;
