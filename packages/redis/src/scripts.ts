@@ -27,28 +27,30 @@
 
 import { header, script, type Script } from "./lua.ts";
 
-/** `ARGV` session, maxTtl, durable, ttl → incarnation, ms until claims are granted, longest TTL declared */
+/** `ARGV` session, maxTtl, durable, ttl → incarnation, the server's time, ms until claims are granted, longest TTL declared */
 export const open: Script = script(
   header,
   /* lua */ `
-local incarnation, wait, longest = survey(now(), ARGV[1], ARGV[2], ARGV[3])
+local at = now()
+local incarnation, wait, longest = survey(at, ARGV[1], ARGV[2], ARGV[3])
 if not incarnation then return redis.error_reply(wait) end
 redis.call('HSET', KEYS[2], 'generation', '0', 'ttl', ARGV[4])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
-return {incarnation, digits(wait), digits(longest)}
+return {incarnation, digits(at), digits(wait), digits(longest)}
 `,
 );
 
 /**
  * `ARGV` session, maxTtl, durable, ttl, proof's number, sweep's cursor ("" for none), then claims to look at
- * → "dead", or incarnation, next cursor, the lost ones
+ * → "dead" or incarnation, the server's time, next cursor, the lost ones
  */
 export const prove: Script = script(
   header,
   /* lua */ `
-if redis.call('PEXPIRE', KEYS[2], ARGV[4]) == 0 then return 'dead' end
+local at = now()
+if redis.call('PEXPIRE', KEYS[2], ARGV[4]) == 0 then return {'dead', digits(at)} end
 redis.call('PUBLISH', records .. ':w:' .. ARGV[1], ARGV[5])
-local incarnation, problem = survey(now(), ARGV[1], ARGV[2], ARGV[3])
+local incarnation, problem = survey(at, ARGV[1], ARGV[2], ARGV[3])
 if not incarnation then return redis.error_reply(problem) end
 
 local cursor = ARGV[6]
@@ -65,7 +67,7 @@ if cursor ~= '' then
   end
   finish()
 end
-return {incarnation, cursor, unpack(missing(7))}
+return {incarnation, digits(at), cursor, unpack(missing(7))}
 `,
 );
 

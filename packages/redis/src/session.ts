@@ -54,6 +54,8 @@ export class RedisSession implements Session {
   /** Acknowledged proofs, and the last of them that came back through the subscription. */
   #proofs = 0;
   #echoed = 0;
+  /** The server's time at the last acknowledged proof, in µs. */
+  #provenAt = 0;
 
   constructor(settings: Settings, subscription: Subscription, request: OpenRequest) {
     this.id = request.nonce;
@@ -79,9 +81,10 @@ export class RedisSession implements Session {
       ]);
       if (facts !== null) admit(this.#settings, facts);
       const { reply } = await this.#run(scripts.open, (server) => [...this.#head(server), this.ttlMs], call);
-      const [incarnation, quiet, longest] = texts(reply);
+      const [incarnation, at, quiet, longest] = texts(reply);
       if (incarnation === undefined || facts === null) throw unexpected(reply);
       this.#incarnation = incarnation;
+      this.#provenAt = Number(at);
       this.#warnings = warningsOf(this.#settings, facts, Number(quiet), Number(longest));
     } catch (error) {
       this.abandon();
@@ -99,11 +102,11 @@ export class RedisSession implements Session {
       (server, asking) => [...this.#head(server), this.ttlMs, proof, asking ? "" : this.#cursor, ...looks],
       call,
     );
-    if (reply === "dead")
-      return { kind: "dead", reason: "its key is gone: the lease ran out, or the key was deleted" };
-    const [incarnation, cursor, ...lostNonces] = texts(reply);
+    const [incarnation, at, cursor, ...lostNonces] = texts(reply);
+    if (incarnation === "dead") return { kind: "dead", reason: this.#causeOfDeath(Number(at)) };
     if (incarnation === undefined || cursor === undefined) throw unexpected(reply);
     this.#proofs = Math.max(this.#proofs, proof);
+    this.#provenAt = Number(at);
     if (cursor !== "") this.#cursor = cursor;
     let lost: readonly string[] = lostNonces;
     if (incarnation !== this.#incarnation) {
@@ -222,6 +225,14 @@ export class RedisSession implements Session {
     }
     if (strays.length > 0) await this.#letGo(strays, "", call);
     return lost;
+  }
+
+  /** By the server's clock, which is what counted. Whoever knows how much time really passed sees whether it was set. */
+  #causeOfDeath(at: number): string {
+    const ms = Math.floor((at - this.#provenAt) / 1000);
+    return ms >= this.ttlMs
+      ? `its lease ran out: by the server's clock its last proof was ${ms} ms ago`
+      : `its key was deleted: by the server's clock its last proof was only ${ms} ms ago`;
   }
 
   #next(claims: readonly Claim[]): readonly Claim[] {

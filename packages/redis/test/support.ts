@@ -15,13 +15,13 @@ import {
   type RedisKind,
   type RedisOptions as ServerOptions,
 } from "../../../integration/servers/src/redis.ts";
-import { startServer } from "../../../integration/servers/src/start.ts";
+import { startServer, type Recipe } from "../../../integration/servers/src/start.ts";
 import { RedisAdapter } from "../src/adapter.ts";
 import type { RedisOptions } from "../src/options.ts";
 
-/** The longest TTL of the tests, so that fresh servers elect soon. */
-export const maxTtl = 2000;
-export const ttl = 1500;
+/** Long, so that a session that nobody proves outlives its test on a slow machine, too; shorter where a lease is to run out. */
+export const ttl = 8000;
+export const maxTtl = 10_000;
 
 /** The server that all tests of a file share; nobody stops it but the run's end. */
 export async function sharedServer(): Promise<Server> {
@@ -33,10 +33,11 @@ export async function sharedServer(): Promise<Server> {
 export async function ownServer({
   kind = "redis",
   ...options
-}: ServerOptions & { kind?: RedisKind } = {}): Promise<Server> {
+}: ServerOptions & Pick<Recipe, "environment" | "peers"> & { kind?: RedisKind } = {}): Promise<Server> {
   const [port = 0] = await freePorts(1);
   const server = await startServer({
     kind,
+    ...options,
     command: redisCommand(kind, options),
     listens: 6379,
     port,
