@@ -1,27 +1,20 @@
 /**
- * One test for each trap of the driver and of the server that concerns us. Where the driver's default would do harm,
- * the harm is shown first.
+ * One test for each trap of the driver. Where its default would do harm, the harm is shown first.
+ * “A5.1 late writes” and “A5.1 fencing” are in port.test.ts, “A5.1 failover” is in hazards.test.ts.
  */
 
 import { spawn } from "node:child_process";
-import { createServer } from "node:net";
-import { InvalidOptionError, RefusedError } from "@elect/core/adapter";
 import { Redis } from "ioredis";
 import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { RedisAdapter } from "../src/adapter.ts";
-import { explain } from "../src/errors.ts";
 import {
   call,
   candidate,
   eventually,
-  Heard,
   maxTtl,
   namespace,
-  nonce,
-  ownServer,
   pass,
   plain,
-  privileges,
   proxyTo,
   sharedServer,
   tokenOf,
@@ -32,8 +25,6 @@ let name: string;
 let records: string;
 let url: string;
 const through = (port: number): string => url.replace(`:${server.port}`, `:${port}`);
-const on = ({ url: own }: { url: string }, more = ""): string =>
-  `${own}?namespace=${name}&maxTtl=${maxTtl}${more}`;
 
 beforeEach(() => {
   name = namespace();
@@ -62,7 +53,7 @@ describe("ioredis", () => {
     expect(printed.mock.calls).toEqual([]);
   });
 
-  test("A5.1 RD-4 silent link: the driver stays ready and waits; our call ends with its signal", async () => {
+  test("A5.1 silent link, RD-4: the driver stays ready and waits; our call ends with its signal", async () => {
     const proxy = await proxyTo(server.port);
     const bare = plain(proxy.port);
     await bare.ping();
@@ -87,7 +78,7 @@ describe("ioredis", () => {
     const store = plain(server.port);
     await eventually("the ghost appears", async () => (await store.get(`${records}:late`)) === "ghost");
     await store.del(`${records}:late`);
-    // Ours: port.test.ts, “RD-3 a claim that arrives after it was disposed of is refused”.
+    // Ours: port.test.ts, “A5.1 late writes”.
   });
 
   test("A5.1 socketTimeout: running commands are not rejected by it", async () => {
@@ -104,7 +95,7 @@ describe("ioredis", () => {
     expect(settled).toBe(false);
   });
 
-  test("A5.1 RD-2 re-sending turns our own success into somebody else's; our claim knows itself", async () => {
+  test("A5.1 autoResendUnfulfilledCommands, RD-2: it turns our own success into somebody else's; our claim knows itself", async () => {
     const proxy = await proxyTo(server.port);
     const bare = plain(proxy.port, { retryStrategy: () => 10 });
     await bare.ping();
@@ -127,7 +118,7 @@ describe("ioredis", () => {
     expect(await a.adapter.read("x", call())).toMatchObject({ id: "me", token: tokenOf(await a.claim(bid)) });
   });
 
-  test("A5.1 without re-sending, a reconnecting driver forgets what was in flight (#2193); ours rejects", async () => {
+  test("A5.1 autoResendUnfulfilledCommands, off: a reconnecting driver forgets what was in flight (#2193); ours rejects", async () => {
     const proxy = await proxyTo(server.port);
     const bare = plain(proxy.port, { autoResendUnfulfilledCommands: false, retryStrategy: () => 10 });
     await bare.ping();
@@ -183,7 +174,7 @@ describe("ioredis", () => {
     await b.heard.next("hint x");
   });
 
-  test("A5.1 RD-10 pub/sub is lost with its connection: a proof mends it, and all who wait are told to look", async () => {
+  test("A5.1 waking waiters, RD-10: pub/sub is lost with its connection: a proof mends it, and all who wait are told to look", async () => {
     const proxy = await proxyTo(server.port);
     let listens = 0;
     proxy.observe(({ direction, bytes, connection }) => {
@@ -226,6 +217,61 @@ describe("ioredis", () => {
       await pass(10);
     }
     expect(proxy.opened).toBe(opened);
+  });
+
+  test("RD-10 a connection that has gone silent while the subscription lives: woken, and it claims over the next one", async () => {
+    const proxy = await proxyTo(server.port);
+    let commands = 0;
+    proxy.observe(({ direction, bytes, connection }) => {
+      if (direction === "up" && /evalsha/i.test(bytes.toString())) commands = connection.number;
+      return undefined;
+    });
+    const [a, b] = [await candidate(url), await candidate(through(proxy.port))];
+    const [bid, waiting] = [a.bid("x"), b.bid("x")];
+    tokenOf(await a.claim(bid));
+    await b.claim(waiting);
+    proxy.connections.find(({ number }) => number === commands)!.hold();
+    await a.session.release([bid], call());
+    await b.heard.next("hint x");
+    await expect(b.session.claim([waiting], call(100))).rejects.toThrow(/timeout/i);
+    tokenOf(await b.claim(waiting));
+  });
+
+  test("A5.1 connecting: a second connect() is refused; our calls share the one that is under way", async () => {
+    const bare = new Redis({ port: server.port, lazyConnect: true });
+    onTestFinished(() => bare.disconnect());
+    const [, second] = await Promise.allSettled([bare.connect(), bare.connect()]);
+    expect(second).toMatchObject({
+      reason: { message: expect.stringMatching(/already connecting/) as string },
+    });
+
+    const proxy = await proxyTo(server.port);
+    const atOnce = async (): Promise<PromiseSettledResult<unknown>[]> => {
+      const adapter = new RedisAdapter(through(proxy.port));
+      onTestFinished(() => adapter.close());
+      return Promise.allSettled([adapter.read("x", call()), adapter.candidates("x", call())]);
+    };
+    expect(await atOnce()).toMatchObject([{ value: null }, { value: [] }]);
+    expect(proxy.opened).toBe(1);
+    proxy.refuse();
+    expect(await atOnce()).toMatchObject([{ status: "rejected" }, { status: "rejected" }]);
+    expect(proxy.opened).toBe(2);
+  });
+
+  test("A5.1 cancelling a wait: the driver takes no signal; ours ends the call, and what it claimed is let go", async () => {
+    const proxy = await proxyTo(server.port);
+    const [a, b] = [await candidate(through(proxy.port)), await candidate(url)];
+    tokenOf(await a.claim(a.bid("so that the server knows the script")));
+    const bid = a.bid("x");
+    const abort = new AbortController();
+    proxy.silence("down");
+    const claim = a.session.claim([bid], { signal: abort.signal, timeoutMs: 5000 });
+    await eventually("the server has done it", async () => (await b.adapter.read("x", call())) !== null);
+    abort.abort(new Error("no more"));
+    await expect(claim).rejects.toThrow("no more");
+    proxy.heal();
+    await a.session.dispose([bid], call());
+    tokenOf(await b.claim(b.bid("x")));
   });
 
   test("A5.1 closing: quit() hangs on a silent link; abandon and close do not wait", async () => {
@@ -285,394 +331,5 @@ describe("ioredis", () => {
     );
     expect(await client.get(`${records}:theirs`)).toBe("theirs");
     await client.del(`${records}:theirs`);
-  });
-});
-
-describe("the server", () => {
-  test("RD-1 its clock was set back: a dead leader is taken over after its TTL all the same", async () => {
-    // What a step back leaves behind: more time to live than was ever granted.
-    const [a, b] = [await candidate(url, { ttl: 500 }), await candidate(url)];
-    tokenOf(await a.claim(a.bid("x")));
-    await plain(server.port).pexpire(`${records}:s:${a.session.id}`, 3_600_000);
-    const answer = await b.claim(b.bid("x"));
-    if (answer.kind !== "held") throw new Error("not held");
-    expect(answer.retryInMs).toBeLessThanOrEqual(501);
-    await pass(510);
-    tokenOf(await b.claim(b.bid("x")));
-  });
-
-  test("RD-1 its clock was set forward: the leader hears of it with its next proof", async () => {
-    const a = await candidate(url);
-    tokenOf(await a.claim(a.bid("x")));
-    await plain(server.port).pexpireat(`${records}:s:${a.session.id}`, 1);
-    expect(await a.prove()).toMatchObject({ kind: "dead" });
-  });
-
-  test("RD-5 eviction: warned of, refused on request, and noticed by the proof", async () => {
-    const own = await ownServer({
-      args: ["--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru"],
-      appendonly: "always",
-    });
-    const a = await candidate(on(own));
-    expect(a.session.warnings.join("\n")).toMatch(/allkeys-lru/);
-    await expect(candidate(on(own, "&durability=required"))).rejects.toMatchObject({ refusal: "durability" });
-    const bid = a.bid("x");
-    tokenOf(await a.claim(bid));
-    const store = plain(own.port);
-    await eventually("something of ours is evicted", async () => {
-      await store.eval(
-        "for i = 1, 500 do redis.call('SET', KEYS[1] .. ARGV[1] .. i, string.rep('x', 1000)) end",
-        1,
-        "fill",
-        nonce(),
-      );
-      return (await store.exists(records, `${records}:s:${a.session.id}`)) < 2;
-    });
-    const proof = await a.prove(bid);
-    expect(proof.kind === "dead" || proof.lost.length === 1).toBe(true);
-  });
-
-  test("RD-5 FLUSHALL: the leader is told by its next proof, and the next token is greater", async () => {
-    const own = await ownServer({ appendonly: "always" });
-    const [a, b] = [await candidate(on(own)), await candidate(on(own))];
-    const token = tokenOf(await a.claim(a.bid("x")));
-    await plain(own.port).flushall();
-    expect(await a.prove()).toMatchObject({ kind: "dead" });
-    expect(await b.prove()).toMatchObject({ kind: "dead" });
-    const c = await candidate(on(own));
-    expect(tokenOf(await c.claim(c.bid("x")))).toBeGreaterThan(token);
-  });
-
-  test("RD-6 restarted without its memory: nobody is elected before every forgotten lease is over", async () => {
-    const own = await ownServer();
-    const a = await candidate(on(own));
-    const fresh = await a.claim(a.bid("x"));
-    expect(fresh).toMatchObject({ kind: "held", by: null });
-    expect(a.session.warnings.join("\n")).toMatch(/may have forgotten who leads/);
-    await own.restart();
-    const restarted = performance.now();
-    expect(await a.prove()).toMatchObject({ kind: "dead" });
-    const b = await candidate(on(own));
-    const bid = b.bid("x");
-    for (;;) {
-      const answer = await b.claim(bid);
-      if (answer.kind === "granted") break;
-      if (answer.kind !== "held") throw new Error(answer.kind);
-      await pass(Math.min(answer.retryInMs ?? 50, 300));
-      await b.prove();
-    }
-    const waited = performance.now() - restarted;
-    expect(waited).toBeGreaterThan(maxTtl - 300);
-    expect(waited).toBeLessThan(maxTtl + 2500);
-    expect((await candidate(on(own))).session.warnings.join("\n")).not.toMatch(/may have forgotten/);
-  }, 20_000);
-
-  test("RD-6 restarted with appendfsync always: the leader goes on, and others are elected at once", async () => {
-    const own = await ownServer({ appendonly: "always" });
-    const a = await candidate(on(own), { ttl: maxTtl });
-    const bid = a.bid("x");
-    const token = tokenOf(await a.claim(bid));
-    await a.prove();
-    await own.restart();
-    expect(await a.prove(bid)).toMatchObject({ kind: "alive", lost: [] });
-    expect(tokenOf(await a.claim(bid))).toBe(token);
-    expect(tokenOf(await a.claim(a.bid("y")))).toBeGreaterThan(token);
-  });
-
-  test("RD-6 restarted with older memory: leaders ride on, what is gone is reported, what is back is let go, nobody new leads", async () => {
-    const own = await ownServer();
-    const long = { client: plain(own.port), namespace: name, maxTtl: 20_000, durability: "assumed" } as const;
-    const [a, b] = [await candidate(long, { ttl: 20_000 }), await candidate(long, { ttl: 20_000 })];
-    const [kept, old] = [a.bid("kept"), a.bid("moved")];
-    await a.session.claim([kept, old], call());
-    const store = plain(own.port);
-    await store.save();
-    await a.session.release([old], call());
-    const moved = b.bid("moved");
-    tokenOf(await b.claim(moved));
-    await own.restart();
-    expect(await b.prove(moved)).toMatchObject({ kind: "alive", lost: [{ election: "moved" }] });
-    expect(await store.hget(records, "r:moved")).toMatch(new RegExp(`^${a.session.id}`));
-    expect(await a.prove(kept)).toMatchObject({ kind: "alive", lost: [] });
-    expect(await store.hget(records, "r:moved")).toBeNull();
-    const c = await candidate({ ...long, durability: "observed" });
-    await store.hdel(records, "server");
-    expect(await c.claim(c.bid("moved"))).toMatchObject({ kind: "held", by: null });
-  }, 20_000);
-
-  test("a fresh server that the operator vouches for elects at once", async () => {
-    const own = await ownServer();
-    const a = await candidate(on(own, "&durability=assumed"));
-    tokenOf(await a.claim(a.bid("x")));
-    expect(a.session.warnings).toEqual([]);
-    await expect(candidate(on(own, "&durability=required"))).rejects.toMatchObject({ refusal: "durability" });
-    const strict = await candidate(on(await ownServer({ appendonly: "always" }), "&durability=required"));
-    tokenOf(await strict.claim(strict.bid("x")));
-    const everysec = await candidate(on(await ownServer({ appendonly: "everysec" })));
-    expect(everysec.session.warnings.join("\n")).toMatch(/appendfsync is everysec/);
-    expect(await everysec.claim(everysec.bid("x"))).toMatchObject({ kind: "held", by: null });
-  });
-
-  test("RD-11 two hundred thousand other keys that expire do not delay the take-over", async () => {
-    const own = await ownServer({ appendonly: "no" });
-    const store = plain(own.port);
-    for (let part = 0; part < 20; part++) {
-      await store.eval(
-        "for i = 1, 10000 do redis.call('SET', KEYS[1] .. i, '', 'PX', 100000 + i) end",
-        1,
-        `other:${part}:`,
-      );
-    }
-    const [a, b] = [
-      await candidate(on(own, "&durability=assumed"), { ttl: 600 }),
-      await candidate(on(own, "&durability=assumed")),
-    ];
-    await a.prove();
-    tokenOf(await a.claim(a.bid("x")));
-    const bid = b.bid("x");
-    const proven = performance.now();
-    await a.prove();
-    a.session.abandon();
-    const answer = await b.claim(bid);
-    await pass(answer.kind === "held" ? (answer.retryInMs ?? 0) : 0);
-    await eventually("it is taken over", async () => (await b.claim(bid)).kind === "granted");
-    expect(performance.now() - proven).toBeLessThan(600 + 300);
-  });
-
-  test("RD-12 SCRIPT FLUSH: the scripts are sent again", async () => {
-    const own = await ownServer({ appendonly: "always" });
-    const a = await candidate(on(own));
-    await plain(own.port).script("FLUSH");
-    tokenOf(await a.claim(a.bid("x")));
-    await plain(own.port).script("FLUSH");
-    expect(await a.prove()).toMatchObject({ kind: "alive" });
-  });
-
-  test("RD-8 RD-12 BUSY, OOM, NOREPLICAS and READONLY are unknown: the session rides them out", async () => {
-    const own = await ownServer({ appendonly: "always", args: ["--busy-reply-threshold", "50"] });
-    const a = await candidate(on(own), { ttl: maxTtl });
-    const bid = a.bid("x");
-    tokenOf(await a.claim(bid));
-    const store = plain(own.port);
-    const problem = async (): Promise<unknown> => a.prove(bid).catch((error: unknown) => error);
-
-    const endless = plain(own.port)
-      .eval("while true do end", 0)
-      .catch(() => {});
-    await pass(150);
-    const busy = await problem();
-    await store.script("KILL");
-    await endless;
-    expect(String(busy)).toMatch(/BUSY/);
-
-    // Without memory left nobody new is elected, but a proof needs none: leaders stay, and can leave.
-    const [b, given] = [await candidate(on(own)), a.bid("given")];
-    tokenOf(await a.claim(given));
-    await b.claim(b.bid("given"));
-    await store.config("SET", "maxmemory", "1");
-    const full: unknown = await a.claim(a.bid("more")).catch((error: unknown) => error);
-    expect(String(full)).toMatch(/OOM/);
-    await a.session.release([given], call());
-    await b.heard.next("hint given");
-    for (let proofs = 0; proofs < 3; proofs++)
-      expect(await a.prove(bid)).toMatchObject({ kind: "alive", lost: [] });
-    await store.config("SET", "maxmemory", "0");
-
-    await store.config("SET", "min-replicas-to-write", "1");
-    const alone = await problem();
-    await store.config("SET", "min-replicas-to-write", "0");
-    expect(String(alone)).toMatch(/NOREPLICAS/);
-
-    await store.replicaof("127.0.0.1", "1");
-    const standby = await problem();
-    await store.replicaof("NO", "ONE");
-    expect(String(standby)).toMatch(/READONLY/);
-
-    for (const error of [busy, full, alone, standby]) expect(error).not.toBeInstanceOf(RefusedError);
-    expect(await a.prove(bid)).toMatchObject({ kind: "alive", lost: [] });
-  });
-
-  test("RD-8 a promoted server elects nobody new for maxTtl: it may lack what its master acknowledged", async () => {
-    const own = await ownServer({ appendonly: "always" });
-    const a = await candidate(on(own), { ttl: maxTtl });
-    const bid = a.bid("x");
-    tokenOf(await a.claim(bid));
-    const store = plain(own.port);
-    await store.replicaof("127.0.0.1", "1");
-    await store.replicaof("NO", "ONE");
-    expect(await a.prove(bid)).toMatchObject({ kind: "alive", lost: [] });
-    const answer = await a.claim(a.bid("y"));
-    expect(answer).toMatchObject({ kind: "held", by: null });
-    expect(answer.kind === "held" && answer.retryInMs! > maxTtl - 500).toBe(true);
-  });
-
-  test("a replica is refused at once", async () => {
-    const own = await ownServer();
-    await plain(own.port).replicaof("127.0.0.1", "1");
-    await expect(candidate(on(own))).rejects.toMatchObject({ refusal: "standby" });
-  });
-
-  test("RD-12 replies that need a person are refused, with what to do; the rest is unknown", () => {
-    const kinds = (text: string): string => {
-      const error = explain(new Error(text), "redis://h:1/0");
-      return error instanceof RefusedError ? error.refusal : "unknown";
-    };
-    expect(kinds("NOPERM User x has no permissions to run the 'eval' command")).toBe("permission");
-    expect(kinds("NOAUTH Authentication required.")).toBe("authentication");
-    expect(kinds("WRONGPASS invalid username-password pair or user is disabled.")).toBe("authentication");
-    expect(kinds("ERR unknown command 'EVALSHA', with args beginning with: ")).toBe("unsupported");
-    for (const passing of [
-      "LOADING Redis is loading",
-      "MASTERDOWN Link with MASTER is down",
-      "CLUSTERDOWN The cluster is down",
-      "TRYAGAIN Multiple keys",
-      "NOREPLICAS Not enough good replicas",
-      "MISCONF Redis is configured to save",
-      "UNKILLABLE x",
-      "connect ECONNREFUSED 127.0.0.1:1",
-    ]) {
-      expect([passing, kinds(passing)]).toEqual([passing, "unknown"]);
-    }
-  });
-
-  test("RD-12 a server that is still loading is waited for", async () => {
-    const fake = createServer((socket) => {
-      socket.on("data", (bytes) => {
-        const commands = bytes.toString().match(/\*\d+\r\n\$\d+\r\n[A-Za-z]+/g) ?? [];
-        socket.write(
-          commands
-            .map((text) =>
-              /HELLO$/i.test(text)
-                ? "%1\r\n+proto\r\n:3\r\n"
-                : "-LOADING Redis is loading the dataset in memory\r\n",
-            )
-            .join(""),
-        );
-      });
-      socket.on("error", () => {});
-    });
-    await new Promise<void>((resolve) => fake.listen(0, "127.0.0.1", resolve));
-    onTestFinished(() => void fake.close());
-    const address = fake.address();
-    const port = typeof address === "object" && address !== null ? address.port : 0;
-    const adapter = new RedisAdapter(`redis://127.0.0.1:${port}`);
-    const error: unknown = await adapter
-      .open({ ttlMs: 1000, nonce: nonce(), events: new Heard() }, call(1000))
-      .catch((reason: unknown) => reason);
-    await adapter.close();
-    expect(String(error)).toMatch(/LOADING/);
-    expect(error).not.toBeInstanceOf(RefusedError);
-  });
-
-  test("RD-13 a user with exactly the documented rights does everything; with fewer it is refused by name", async () => {
-    const own = await ownServer({ appendonly: "always" });
-    const store = plain(own.port);
-    await store.call("ACL", ["SETUSER", "elect", "on", ">s3cret/", ...privileges(name)]);
-    const asUser = on(own).replace("redis://", "redis://elect:s3cret%2F@");
-    const [a, b] = [await candidate(asUser), await candidate(asUser)];
-    let changes = 0;
-    await b.adapter.watch("x", () => (changes += 1), call());
-    const bid = a.bid("x", "a");
-    tokenOf(await a.claim(bid));
-    const waiting = b.bid("x", "b");
-    await b.claim(waiting);
-    expect(await a.prove(bid)).toMatchObject({ kind: "alive", lost: [] });
-    expect(await b.adapter.read("x", call())).toMatchObject({ id: "a" });
-    expect(await b.adapter.candidates("x", call())).toHaveLength(2);
-    await store.hdel(records, "incarnation");
-    expect(await a.prove(bid)).toMatchObject({ kind: "alive", lost: [] });
-    await a.session.release([bid], call());
-    await b.heard.next("hint x");
-    tokenOf(await b.claim(waiting));
-    await eventually("the watcher hears", () => changes >= 3);
-    await b.session.dispose([waiting], call());
-    await a.adapter.end(b.session.ticket, call());
-    await a.session.end(call());
-    expect(a.session.warnings).toEqual([]);
-    // Not one command was denied on the way.
-    expect(await store.call("ACL", ["LOG"])).toEqual([]);
-
-    for (const right of ["+eval", "+subscribe", "+info", "+hscan", "&"]) {
-      const fewer = right === "&" ? ["resetchannels"] : [right.replace("+", "-")];
-      await store.call("ACL", ["SETUSER", "elect", ...privileges(name), ...fewer]);
-      await store.script("FLUSH");
-      const c = candidate(asUser).then(async (session) => session.prove());
-      await expect(c).rejects.toMatchObject({ refusal: "permission" });
-    }
-  });
-
-  test("G-25 wrong and revoked credentials are refused by type, and never shown", async () => {
-    const own = await ownServer({ appendonly: "always" });
-    const store = plain(own.port);
-    await store.call("ACL", ["SETUSER", "elect", "on", ">s3cret", ...privileges(name)]);
-    const url = on(own).replace("redis://", "redis://elect:s3cret@");
-    const a = await candidate(url);
-    await store.call("ACL", ["SETUSER", "elect", "resetpass", ">other"]);
-    await store.call("CLIENT", ["KILL", "USER", "elect"]);
-    await a.heard.next("doubt");
-    const refused: unknown = await a.prove().catch((error: unknown) => error);
-    expect(refused).toBeInstanceOf(RefusedError);
-    expect(refused).toMatchObject({ refusal: "authentication" });
-    await expect(candidate(url)).rejects.toMatchObject({ refusal: "authentication" });
-    expect(String((refused as Error).message)).not.toContain("s3cret");
-    expect(a.adapter.address).not.toContain("s3cret");
-  });
-
-  test("a database that cannot be selected is refused: the driver would go on in another one", async () => {
-    const bare = plain(server.port, { db: 9999 });
-    const errors: Error[] = [];
-    bare.on("error", (error) => errors.push(error));
-    expect(await bare.ping()).toBe("PONG");
-    expect(errors.map(String).join()).toMatch(/out of range/);
-    await expect(candidate(url.replace("?", "/9999?"))).rejects.toMatchObject({ refusal: "database" });
-  });
-
-  test("RD-16 a key of another type is refused by type", async () => {
-    await plain(server.port).set(records, "theirs");
-    await expect(candidate(url)).rejects.toMatchObject({ refusal: "wrong-type" });
-    await plain(server.port).del(records);
-  });
-
-  test("G-21 a server that is not there: rejected at once, with the reason", async () => {
-    await expect(candidate("redis://127.0.0.1:1")).rejects.toThrow(/ECONNREFUSED/);
-  });
-
-  test("a maxTtl that differs between processes is reported, and the longer one counts", async () => {
-    const a = await candidate(url);
-    const b = await candidate(url.replace(`maxTtl=${maxTtl}`, "maxTtl=9000"));
-    expect([a, b].map(({ session }) => session.warnings.some((text) => text.includes("maxTtl is")))).toEqual([
-      false,
-      false,
-    ]);
-    const c = await candidate(url);
-    expect(c.session.warnings.join("\n")).toMatch(/maxTtl is 2000 ms here and was 9000 ms/);
-  });
-});
-
-describe("options", () => {
-  test.each([
-    ["redis://h/0?colour=red", "url"],
-    ["redis://u:p%ZZ@h", "url"],
-    ["http://h", "url"],
-    ["redis://h1,h2", "url"],
-    ["redis://h?namespace={x}", "namespace"],
-    ["redis://h?maxTtl=soon", "maxTtl"],
-    ["redis://h?durability=yes", "durability"],
-    ["redis://h?waitReplicas=1", "wait"],
-    ["redis://h?sentinel=", "sentinels"],
-  ])("%s is refused", (bad, option) => {
-    const make = (): unknown => new RedisAdapter(bad);
-    expect(make).toThrow(InvalidOptionError);
-    expect(make).toThrow(expect.objectContaining({ option }));
-  });
-
-  test.each([
-    ["redis://u:secret@h", "redis://h:6379/0?namespace=default"],
-    ["rediss://:secret@h:1/3?namespace=n", "rediss://h:1/3?namespace=n"],
-    ["redis://[::1]:7", "redis://[::1]:7/0?namespace=default"],
-    ["redis://u:secret@s1,s2:5?sentinel=main", "redis://main@s1:26379,s2:5/0?namespace=default"],
-    ["redis://n1:1,n2?cluster=true", "redis://n1:1,n2:6379/0?namespace=default"],
-  ])("%s is shown as %s", (given, shown) => {
-    expect(new RedisAdapter(given).address).toBe(shown);
   });
 });

@@ -2,7 +2,12 @@
 
 import { expect, onTestFinished, test } from "vitest";
 import { Cluster } from "ioredis";
-import { startRedisCluster, startRedisSentinel } from "../../../integration/servers/src/index.ts";
+import {
+  startRedisCluster,
+  startRedisSentinel,
+  type Server,
+} from "../../../integration/servers/src/index.ts";
+import { createPeerNetwork } from "../../../integration/servers/src/peer-network.ts";
 import {
   call,
   candidate,
@@ -23,14 +28,17 @@ const patience = 60_000;
 function keepProving(
   who: Candidate,
   ...held: Claim[]
-): { readonly outcomes: string[]; stop(): Promise<void> } {
+): { readonly outcomes: string[]; readonly lastSent: number; stop(): Promise<void> } {
   let going = true;
+  let lastSent = Number.NaN;
   const outcomes: string[] = [];
   const loop = (async () => {
     while (going) {
+      const sent = performance.now();
       const proof = await who.session
         .prove(new Map(held.map((claim) => [claim.nonce, claim])), call(500))
         .catch(() => null);
+      if (proof?.kind === "alive") lastSent = sent;
       outcomes.push(
         proof === null
           ? "unknown"
@@ -46,6 +54,10 @@ function keepProving(
   onTestFinished(() => void (going = false));
   return {
     outcomes,
+    /** When the last acknowledged one was sent. */
+    get lastSent() {
+      return lastSent;
+    },
     stop: async () => {
       going = false;
       await loop;
@@ -85,6 +97,62 @@ test(
     expect(await a.claim(a.bid("y"))).toMatchObject({ kind: "held", by: null });
     expect(await b.adapter.read("y", call())).toBeNull();
     tokenOf(await b.claim(b.bid("y")));
+  },
+  patience,
+);
+
+test(
+  "RD-8 a master cut off with the leader, min-replicas-to-write 1: it stops taking proofs, and who is elected on the promoted replica overlaps nobody",
+  async ({ annotate }) => {
+    const peers = await createPeerNetwork();
+    onTestFinished(() => peers[Symbol.asyncDispose]());
+    const limit = ["--min-replicas-to-write", "1", "--min-replicas-max-lag", "1"];
+    const master = await ownServer({ peers: { network: peers, name: "master" }, args: limit });
+    const replica = await ownServer({
+      peers: { network: peers, name: "replica" },
+      args: ["--replicaof", "master", "6379", "--repl-diskless-sync-delay", "0"],
+    });
+    const [old, promoted] = [plain(master.port), plain(replica.port)];
+    await eventually(
+      "the replica follows",
+      async () => (await old.info("replication")).includes("min_slaves_good_slaves:1"),
+      20_000,
+    );
+    const long = 4000;
+    const name = namespace();
+    const at = (server: Server, more: string): string =>
+      `${server.url}?namespace=${name}&maxTtl=${long}${more}`;
+    const a = await candidate(at(master, "&durability=assumed"), { ttl: long });
+    const bid = a.bid("x", "a");
+    const token = tokenOf(await a.claim(bid));
+    await eventually(
+      "it is replicated",
+      async () => (await promoted.hget(`elect:{${name}}`, "r:x")) !== null,
+    );
+    const proofs = keepProving(a, bid);
+
+    const cut = performance.now();
+    await peers.isolate(replica);
+    await eventually("the master refuses proofs", () => proofs.outcomes.at(-1) === "unknown", 20_000);
+    // Not before: for so long at least, Sentinel's down-after-milliseconds must make it wait.
+    await promoted.replicaof("NO", "ONE");
+    const b = await candidate(at(replica, ""), { ttl: long });
+    const next = b.bid("x", "b");
+    let answer = await b.claim(next);
+    while (answer.kind === "held") {
+      await pass(Math.min(answer.retryInMs ?? 100, 100));
+      await b.prove();
+      answer = await b.claim(next);
+    }
+    const elected = performance.now();
+    expect(tokenOf(answer)).toBeGreaterThan(token);
+    await proofs.stop();
+    expect(proofs.outcomes.at(-1)).toBe("unknown");
+    const gap = Math.round(elected - (proofs.lastSent + long));
+    await annotate(
+      `the cut-off master took proofs for ${Math.round(proofs.lastSent - cut)} ms; the last lease was over ${gap} ms before the next leader`,
+    );
+    expect(gap).toBeGreaterThan(0);
   },
   patience,
 );
