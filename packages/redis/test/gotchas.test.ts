@@ -162,17 +162,22 @@ describe("ioredis", () => {
     expect(seen).toBe(false);
   });
 
-  test.each([2, 3])("A5.1 RESP%i: works with either protocol", async (protocol) => {
-    const client = plain(server.port, { protocol });
-    const options = { client, namespace: name, maxTtl };
-    const [a, b] = [await candidate(options), await candidate(options)];
-    const bid = a.bid("x");
-    tokenOf(await a.claim(bid));
-    await b.claim(b.bid("x"));
-    expect(await a.prove(bid)).toMatchObject({ kind: "alive", lost: [] });
-    await a.session.release([bid], call());
-    await b.heard.next("hint x");
-  });
+  test.each([{ protocol: 2 }, { protocol: 3 }, { protocol: 3, replyMapping: "resp3" }])(
+    "A5.1 RESP3: works with either protocol, whatever your client does: %o",
+    async (configured) => {
+      const client = plain(server.port, configured);
+      const options = { client, namespace: name, maxTtl };
+      const [a, b] = [await candidate(options), await candidate(options)];
+      // The server's settings come as a map.
+      expect(a.session.warnings).toEqual((await candidate(url)).session.warnings);
+      const bid = a.bid("x");
+      tokenOf(await a.claim(bid));
+      await b.claim(b.bid("x"));
+      expect(await a.prove(bid)).toMatchObject({ kind: "alive", lost: [] });
+      await a.session.release([bid], call());
+      await b.heard.next("hint x");
+    },
+  );
 
   test("A5.1 waking waiters, RD-10: pub/sub is lost with its connection: a proof mends it, and all who wait are told to look", async () => {
     const proxy = await proxyTo(server.port);
