@@ -4,6 +4,7 @@
  */
 
 import { spawn } from "node:child_process";
+import { createServer } from "node:net";
 import { Redis } from "ioredis";
 import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { RedisAdapter } from "../src/adapter.ts";
@@ -295,6 +296,26 @@ describe("ioredis", () => {
     await a.adapter.close();
     await pass(100);
     expect(quit).toBe(false);
+  });
+
+  test("A5.1 closing: no socket is left to a server that says nothing", async () => {
+    const [asked, closed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const silent = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.once("data", () => asked.resolve());
+      socket.on("close", () => closed.resolve());
+    });
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => void silent.close());
+    const address = silent.address();
+    const port = typeof address === "object" && address !== null ? address.port : 0;
+    const adapter = new RedisAdapter(`redis://127.0.0.1:${port}`);
+    const question = adapter.read("x", call());
+    question.catch(() => {});
+    await asked.promise;
+    await adapter.close();
+    await closed.promise;
+    await expect(question).rejects.toThrow(/closed/);
   });
 
   test("P12 sockets keep no process alive: one that forgot to resign exits after close()", async () => {
