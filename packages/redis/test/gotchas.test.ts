@@ -201,13 +201,19 @@ describe("ioredis", () => {
 
   test("RD-10 a subscription that has gone silent is noticed by the echo of the proofs, and replaced", async () => {
     const proxy = await proxyTo(server.port);
-    let listens = 0;
+    let [listens, echoes] = [0, 0];
     proxy.observe(({ direction, bytes, connection }) => {
       if (direction === "up" && /subscribe/i.test(bytes.toString())) listens = connection.number;
+      if (direction === "down" && bytes.includes("message")) echoes += 1;
       return undefined;
     });
     const b = await candidate(through(proxy.port));
-    await b.prove();
+    const proveAndHear = async (): Promise<void> => {
+      const before = echoes;
+      await b.prove();
+      await eventually("its echo", () => echoes > before);
+    };
+    await proveAndHear();
     const first = listens;
     proxy.connections.find(({ number }) => number === listens)!.hold();
     for (let proofs = 0; proofs < 4; proofs++) {
@@ -216,12 +222,9 @@ describe("ioredis", () => {
     }
     await b.heard.next("hint *");
     expect(listens).toBeGreaterThan(first);
-    await pass(20);
+    // Heard again, it stays.
     const opened = proxy.opened;
-    for (let proofs = 0; proofs < 5; proofs++) {
-      await b.prove();
-      await pass(10);
-    }
+    for (let proofs = 0; proofs < 5; proofs++) await proveAndHear();
     expect(proxy.opened).toBe(opened);
   });
 

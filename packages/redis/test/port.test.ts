@@ -273,11 +273,9 @@ describe("S6 who cleans up", () => {
     );
     const store = plain(server.port);
     await store.del(keyOf(a));
-    await eventually("the records are gone", async () => {
-      await other.prove();
-      return (await store.hlen(records)) === 7;
-    });
-    expect(await store.hget(records, "count")).toBe("0");
+    for (let proofs = 0; proofs < 100 && (await store.hlen(records)) > 7; proofs++) await other.prove();
+    expect(await store.hmget(records, "count", "r:e1")).toEqual(["0", null]);
+    expect(await store.hlen(records)).toBe(7);
   });
 
   test("a record of a dead session is nobody", async () => {
@@ -473,9 +471,7 @@ describe("calls and connections", () => {
     const bid = a.bid("x");
     const token = tokenOf(await a.claim(bid));
     proxy.silence();
-    const before = performance.now();
     await expect(a.session.prove(new Map([[bid.nonce, bid]]), call(100))).rejects.toThrow(/timeout/i);
-    expect(performance.now() - before).toBeLessThan(400);
     proxy.heal();
     expect(await a.prove(bid)).toMatchObject({ kind: "alive", lost: [] });
     expect(tokenOf(await a.claim(bid))).toBe(token);

@@ -71,7 +71,7 @@ test(
     const own = await ownServer({ appendonly: "always" });
     const name = namespace();
     const alone = `${own.url}?namespace=${name}&maxTtl=${maxTtl}`;
-    const waiting = `${alone}&waitReplicas=1&waitTimeout=50`;
+    const waiting = `${alone}&waitReplicas=1&waitTimeout=1000`;
     await expect(candidate(waiting)).rejects.toThrow(/0 of 1 replicas/);
 
     const [port] = own.container.getNetworkNames();
