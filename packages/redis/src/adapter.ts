@@ -118,7 +118,7 @@ function capabilitiesOf(settings: Settings): Capabilities {
       {
         promise: 10,
         sentence:
-          "A server that may have forgotten acknowledged writes (restarted without appendfsync always, or promoted) elects nobody new for maxTtl.",
+          "A server that may have forgotten acknowledged writes (new, restarted without appendfsync always, or promoted) elects nobody new for maxTtl.",
       },
     ],
   };

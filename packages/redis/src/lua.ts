@@ -81,10 +81,10 @@ end
  */
 export const header = /* lua */ `
 local function survey(at, caller, declared, durable)
-  local format, server, since, maxTtl, incarnation, count, token =
-    unpack(redis.call('HMGET', records, 'format', 'server', 'since', 'maxTtl', 'incarnation', 'count', 'token'))
-  local whole = format and server and since and maxTtl and incarnation and count and token
-    and redis.call('HLEN', records) == tonumber(count) + 7
+  local format, server, log, since, maxTtl, incarnation, count, token =
+    unpack(redis.call('HMGET', records, 'format', 'server', 'log', 'since', 'maxTtl', 'incarnation', 'count', 'token'))
+  local whole = format and server and log and since and maxTtl and incarnation and count and token
+    and redis.call('HLEN', records) == tonumber(count) + 8
   if format and format ~= '1' then return nil, 'ELECTFORMAT the records have format ' .. format end
 
   local info, replication = redis.call('INFO', 'server'), redis.call('INFO', 'replication')
@@ -97,22 +97,24 @@ local function survey(at, caller, declared, durable)
     local promoted = string.find(replication, 'master_replid2:0*[1-9a-f]')
     if durable == '*' then remembers = 0
     elseif promoted then remembers = at
-    elseif durable == run then remembers = 0
-    else
+    -- What it found on its disk is all that was acknowledged only if the process before it wrote all of it there: then it
+    -- remembers what that one did. Nothing found says nothing: the log may be new, or the disk.
+    elseif log ~= 'always' or durable ~= run then
       -- The difference of two whole seconds: it may be almost one too long.
       local uptime = tonumber(string.match(info, 'uptime_in_seconds:(%d+)') or 0)
       remembers = at - math.max(0, uptime - 1) * 1000000
     end
   end
   if remembers > at then remembers = at end
+  local writes = durable == run and 'always' or server == here and log or '-'
   if not whole or server ~= here then
     incarnation = caller .. '.' .. digits(at)
     -- A server without memory left denies this, but not what a proof needs: then the next proof looks again.
-    redis.pcall('HSET', records, 'format', '1', 'server', here, 'incarnation', incarnation, 'count', '0', 'token', token or '0',
+    redis.pcall('HSET', records, 'format', '1', 'server', here, 'log', writes, 'incarnation', incarnation, 'count', '0', 'token', token or '0',
       'since', digits(remembers), 'maxTtl', digits(longest))
-    redis.pcall('HSET', records, 'count', digits(redis.call('HLEN', records) - 7))
-  elseif longest > tonumber(maxTtl) or remembers < tonumber(since) then
-    redis.pcall('HSET', records, 'maxTtl', digits(longest), 'since', digits(remembers))
+    redis.pcall('HSET', records, 'count', digits(redis.call('HLEN', records) - 8))
+  elseif longest > tonumber(maxTtl) or remembers < tonumber(since) or writes ~= log then
+    redis.pcall('HSET', records, 'log', writes, 'maxTtl', digits(longest), 'since', digits(remembers))
   end
   return incarnation, math.ceil((remembers + longest * 1000 - at) / 1000), longest
 end

@@ -16,6 +16,7 @@
  * | --- | --- |
  * | `format` | of all this; another one is refused |
  * | `server` | run id and replication id of the process that this hash was last used on |
+ * | `log` | `always` if that process was seen to write what it acknowledges to its disk first, else `-` |
  * | `since` | µs; from when on that process remembers everything (0: it always did) |
  * | `maxTtl` | ms; the longest TTL that anybody declared |
  * | `incarnation` | random; a new one says: look whether your records are still there (S5) |

@@ -137,7 +137,7 @@ async function settable(kind: "redis" | "valkey", appendonly: "always" | "no" = 
   };
   const name = namespace();
   return {
-    url: `${server.url}?namespace=${name}&maxTtl=${maxTtl}`,
+    url: `${server.url}?namespace=${name}&maxTtl=${maxTtl}${appendonly === "always" ? "&durability=assumed" : ""}`,
     port: server.port,
     name,
     setForward: async (seconds) => {

@@ -12,7 +12,7 @@ export async function describeRedisContract(name: string, server: Server): Promi
   const store = new Redis(server.url);
   if (server.owned) await store.call("ACL", ["SETUSER", "elect", "on", ">secret", ...privileges(space)]);
   const login = server.owned ? server.url.replace("://", "://elect:secret@") : server.url;
-  const url = `${login}?namespace=${space}&maxTtl=10000`;
+  const url = `${login}?namespace=${space}&maxTtl=10000&durability=assumed`;
   const sessionOf = async (election: string): Promise<string> =>
     (await store.hget(records, `r:${election}`))?.split(" ")[0] ?? "";
 

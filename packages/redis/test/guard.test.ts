@@ -12,7 +12,7 @@ let url: string;
 beforeEach(() => {
   name = namespace();
   key = `{${name}}:report`;
-  url = `${server.url}?namespace=${name}&maxTtl=${maxTtl}`;
+  url = `${server.url}?namespace=${name}&maxTtl=${maxTtl}&durability=assumed`;
 });
 
 test("the leader's write is applied; a former leader's is not, however late it arrives", async () => {
@@ -51,7 +51,7 @@ test("a leader whose session is dead has no effect, before anybody succeeds it",
 
 test("any script, with its keys, arguments, value and errors", async () => {
   const client = plain(server.port, { keyPrefix: `${name}:` });
-  const a = await candidate({ client, namespace: name, maxTtl });
+  const a = await candidate({ client, namespace: name, maxTtl, durability: "assumed" });
   const term = { namespace: name, election: "x", token: tokenOf(await a.claim(a.bid("x"))) };
   const script =
     "redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) return {KEYS[1], #KEYS, #ARGV, ARGV[2]} -- done";

@@ -3,10 +3,11 @@
  */
 
 import { createServer } from "node:net";
-import { RefusedError } from "@elect/core/adapter";
-import { beforeEach, expect, onTestFinished, test } from "vitest";
+import { RefusedError, type ClaimRequest } from "@elect/core/adapter";
+import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { RedisAdapter } from "../src/adapter.ts";
 import { explain } from "../src/errors.ts";
+import type { Durability } from "../src/options.ts";
 import {
   call,
   candidate,
@@ -21,19 +22,20 @@ import {
   privileges,
   sharedServer,
   tokenOf,
+  type Candidate,
 } from "./support.ts";
 
 const server = await sharedServer();
 let name: string;
 let records: string;
 let url: string;
-const on = ({ url: own }: { url: string }, more = ""): string =>
-  `${own}?namespace=${name}&maxTtl=${maxTtl}${more}`;
+const on = ({ url: own }: { url: string }, durability: Durability = "assumed"): string =>
+  `${own}?namespace=${name}&maxTtl=${maxTtl}&durability=${durability}`;
 
 beforeEach(() => {
   name = namespace();
   records = `elect:{${name}}`;
-  url = `${server.url}?namespace=${name}&maxTtl=${maxTtl}`;
+  url = `${server.url}?namespace=${name}&maxTtl=${maxTtl}&durability=assumed`;
 });
 
 test("RD-1 its clock was set back: a dead leader is taken over after its TTL all the same", async () => {
@@ -62,11 +64,12 @@ test.each(["allkeys-lru", "volatile-ttl"])(
       args: ["--maxmemory", "3mb", "--maxmemory-policy", policy],
       appendonly: "always",
     });
+    await expect(candidate(on(own, "required"))).rejects.toMatchObject({ refusal: "durability" });
     const a = await candidate(on(own));
-    expect(a.session.warnings.join("\n")).toContain(policy);
-    await expect(candidate(on(own, "&durability=required"))).rejects.toMatchObject({ refusal: "durability" });
     const bid = a.bid("x");
     tokenOf(await a.claim(bid));
+    const observer = await candidate(on(own, "observed"));
+    expect(observer.session.warnings.join("\n")).toContain(policy);
     const store = plain(own.port);
     // Under volatile-ttl nothing else can be evicted: then the rest of these does not fit.
     const fill = "for i = 1, 500 do redis.call('SET', KEYS[1] .. i, string.rep('x', 1000)) end";
@@ -102,31 +105,60 @@ test("RD-6 restarted without its memory: nobody is elected before every forgotte
   await own.restart();
   expect(await a.prove()).toMatchObject({ kind: "dead" });
   const b = await candidate(forgetful, { ttl: cap });
-  const bid = b.bid("x");
-  for (;;) {
-    const answer = await b.claim(bid);
-    if (answer.kind === "granted") break;
-    if (answer.kind !== "held") throw new Error(answer.kind);
-    await pass(Math.min(answer.retryInMs ?? 50, 300));
-    await b.prove();
-  }
+  await sometime(b, b.bid("x"));
   expect(performance.now() - died).toBeGreaterThan(cap);
   expect((await candidate(forgetful, { ttl: cap })).session.warnings.join("\n")).not.toMatch(
     /may have forgotten/,
   );
 }, 30_000);
 
-test("RD-6 restarted with appendfsync always: the leader goes on, and others are elected at once", async () => {
-  const own = await ownServer({ appendonly: "always" });
-  const a = await candidate(on(own), { ttl: maxTtl });
-  const bid = a.bid("x");
-  const token = tokenOf(await a.claim(bid));
-  await a.prove();
-  await own.restart();
-  expect(await a.prove(bid)).toMatchObject({ kind: "alive", lost: [] });
-  expect(tokenOf(await a.claim(bid))).toBe(token);
-  expect(tokenOf(await a.claim(a.bid("y")))).toBeGreaterThan(token);
-});
+describe("RD-6 appendfsync always", () => {
+  const cap = 2000;
+
+  /** A server on which somebody leads. As it is new, that took a while. */
+  async function led(appendonly: "always" | "no") {
+    const own = await ownServer({ appendonly });
+    const url = `${own.url}?namespace=${name}&maxTtl=${cap}`;
+    const a = await candidate(url, { ttl: cap });
+    const bid = a.bid("x", "a");
+    const token = await sometime(a, bid);
+    expect(await a.prove(bid)).toMatchObject({ kind: "alive" });
+    return { own, url, a, bid, token };
+  }
+
+  test("restarted: the leader goes on, and others are elected at once", async () => {
+    const { own, url, a, bid, token } = await led("always");
+    expect(await plain(own.port).hget(records, "log")).toBe("always");
+    await own.restart();
+    const b = await candidate(url, { ttl: cap });
+    expect(b.session.warnings).toEqual([]);
+    expect(tokenOf(await b.claim(b.bid("y")))).toBeGreaterThan(token);
+    const proof = await a.prove(bid);
+    // Its lease ran on while the server was away.
+    expect(proof.kind === "alive" || proof.reason.includes("lease ran out")).toBe(true);
+  });
+
+  test.each([
+    ["its disk did not survive with it", "always", "nothing"],
+    ["it was only switched on by this restart", "no", "nothing"],
+    ["it was only switched on by this restart, over an old snapshot", "no", "snapshot"],
+  ] as const)("%s: nobody is elected before every forgotten lease is over", async (_, before, left) => {
+    const { own, url, a } = await led(before);
+    if (left === "snapshot") await plain(own.port).save();
+    const bid = a.bid("later", "a");
+    tokenOf(await a.claim(bid));
+    const proven = performance.now();
+    expect(await a.prove(bid)).toMatchObject({ kind: "alive", lost: [] });
+    if (before === "always") await own.exec("sh", "-c", "rm -r /data/appendonlydir || rm -r /appendonlydir");
+    await own.restart();
+    if (before === "no") await plain(own.port).config("SET", "appendonly", "yes", "appendfsync", "always");
+    const b = await candidate(url, { ttl: cap });
+    const next = b.bid("later", "b");
+    expect(await b.claim(next)).toMatchObject({ kind: "held", by: null });
+    await sometime(b, next);
+    expect(performance.now() - proven).toBeGreaterThan(cap);
+  });
+}, 30_000);
 
 test("RD-6 restarted with older memory: leaders ride on, what is gone is reported, what is back is let go, nobody new leads", async () => {
   const own = await ownServer();
@@ -151,13 +183,13 @@ test("RD-6 restarted with older memory: leaders ride on, what is gone is reporte
 
 test("a fresh server that the operator vouches for elects at once", async () => {
   const own = await ownServer();
-  const a = await candidate(on(own, "&durability=assumed"));
+  const a = await candidate(on(own));
   tokenOf(await a.claim(a.bid("x")));
   expect(a.session.warnings).toEqual([]);
-  await expect(candidate(on(own, "&durability=required"))).rejects.toMatchObject({ refusal: "durability" });
-  const strict = await candidate(on(await ownServer({ appendonly: "always" }), "&durability=required"));
-  tokenOf(await strict.claim(strict.bid("x")));
-  const everysec = await candidate(on(await ownServer({ appendonly: "everysec" })));
+  await expect(candidate(on(own, "required"))).rejects.toMatchObject({ refusal: "durability" });
+  const strict = await candidate(on(await ownServer({ appendonly: "always" }), "required"));
+  expect(strict.session.warnings).toEqual([expect.stringMatching(/may have forgotten/)]);
+  const everysec = await candidate(on(await ownServer({ appendonly: "everysec" }), "observed"));
   expect(everysec.session.warnings.join("\n")).toMatch(/appendfsync is everysec/);
   expect(await everysec.claim(everysec.bid("x"))).toMatchObject({ kind: "held", by: null });
 });
@@ -172,8 +204,8 @@ test("RD-11 two hundred thousand other keys that expire do not delay the take-ov
       `other:${part}:`,
     );
   }
-  const b = await candidate(on(own, "&durability=assumed"));
-  const a = await candidate(on(own, "&durability=assumed"), { ttl: 1500 });
+  const b = await candidate(on(own));
+  const a = await candidate(on(own), { ttl: 1500 });
   await a.prove();
   tokenOf(await a.claim(a.bid("x")));
   const bid = b.bid("x");
@@ -242,14 +274,15 @@ test("A5.1 failover, RD-8 RD-12: BUSY, OOM, NOREPLICAS and READONLY are unknown:
 
 test("RD-8 a promoted server elects nobody new for maxTtl: it may lack what its master acknowledged", async () => {
   const own = await ownServer({ appendonly: "always" });
-  const a = await candidate(on(own), { ttl: maxTtl });
+  const a = await candidate(on(own));
   const bid = a.bid("x");
   tokenOf(await a.claim(bid));
   const store = plain(own.port);
   await store.replicaof("127.0.0.1", "1");
   await store.replicaof("NO", "ONE");
+  const b = await candidate(on(own, "observed"));
   expect(await a.prove(bid)).toMatchObject({ kind: "alive", lost: [] });
-  const answer = await a.claim(a.bid("y"));
+  const answer = await b.claim(b.bid("y"));
   expect(answer).toMatchObject({ kind: "held", by: null });
   expect(answer.kind === "held" && answer.retryInMs! > maxTtl / 2).toBe(true);
 });
@@ -395,3 +428,13 @@ test("a maxTtl that differs between processes is reported, and the longer one co
   const c = await candidate(url);
   expect(c.session.warnings.join("\n")).toMatch(/maxTtl is 10000 ms here and was 20000 ms/);
 });
+
+/** Claims, and stays alive, until it is granted. */
+async function sometime(who: Candidate, bid: ClaimRequest): Promise<bigint> {
+  for (;;) {
+    const answer = await who.claim(bid);
+    if (answer.kind !== "held") return tokenOf(answer);
+    await pass(Math.min(answer.retryInMs ?? 100, 200));
+    await who.prove();
+  }
+}

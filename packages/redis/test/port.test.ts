@@ -30,7 +30,7 @@ const through = (port: number): string => url.replace(`:${server.port}`, `:${por
 beforeEach(() => {
   const name = namespace();
   records = `elect:{${name}}`;
-  url = `${base}?namespace=${name}&maxTtl=${maxTtl}`;
+  url = `${base}?namespace=${name}&maxTtl=${maxTtl}&durability=assumed`;
 });
 
 describe("S1 death is one step", () => {
@@ -220,7 +220,7 @@ describe("S5 third parties are noticed within one proof", () => {
   test("any single field of the header is put back, and costs no term", async () => {
     const { a, bids, store } = await led(1);
     const before = (await a.adapter.read("e0", call()))!.token;
-    for (const field of ["format", "server", "maxTtl", "incarnation", "count", "token"]) {
+    for (const field of ["format", "server", "log", "maxTtl", "incarnation", "count", "token"]) {
       expect(await store.hdel(records, field)).toBe(1);
       expect({ field, ...(await a.prove(...bids)) }).toMatchObject({ field, kind: "alive", lost: [] });
       expect([field, await store.hexists(records, field)]).toEqual([field, 1]);
@@ -273,9 +273,9 @@ describe("S6 who cleans up", () => {
     );
     const store = plain(server.port);
     await store.del(keyOf(a));
-    for (let proofs = 0; proofs < 100 && (await store.hlen(records)) > 7; proofs++) await other.prove();
+    for (let proofs = 0; proofs < 100 && (await store.hlen(records)) > 8; proofs++) await other.prove();
     expect(await store.hmget(records, "count", "r:e1")).toEqual(["0", null]);
-    expect(await store.hlen(records)).toBe(7);
+    expect(await store.hlen(records)).toBe(8);
   });
 
   test("a record of a dead session is nobody", async () => {
@@ -299,6 +299,7 @@ describe("S6 who cleans up", () => {
       "count",
       "format",
       "incarnation",
+      "log",
       "maxTtl",
       "server",
       "since",

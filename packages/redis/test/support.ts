@@ -25,7 +25,6 @@ export const maxTtl = 10_000;
 
 /** The server that all tests of a file share; nobody stops it but the run's end. */
 export async function sharedServer(): Promise<Server> {
-  // A log that reaches the disk: nothing to wait for on a fresh server (see decisions/0001).
   return startRedis({ appendonly: "always" });
 }
 
