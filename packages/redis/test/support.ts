@@ -20,12 +20,12 @@ import { RedisAdapter } from "../src/adapter.ts";
 import type { RedisOptions } from "../src/options.ts";
 
 /** Long, so that a session that nobody proves outlives its test on a slow machine, too; shorter where a lease is to run out. */
-export const ttl = 8000;
+const ttl = 8000;
 export const maxTtl = 10_000;
 
 /** The server that all tests of a file share; nobody stops it but the run's end. */
 export async function sharedServer(): Promise<Server> {
-  return startRedis({ appendonly: "always" });
+  return startRedis();
 }
 
 /** A server that may be killed, restarted and paused, whatever the environment points to. */
