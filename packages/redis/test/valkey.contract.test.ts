@@ -1,5 +1,4 @@
 import { startValkey } from "../../../integration/servers/src/index.ts";
 import { describeRedisContract } from "./contract.ts";
 
-// RD-17: Valkey in place of Redis, with identical results.
-await describeRedisContract("valkey", await startValkey());
+await describeRedisContract("valkey (RD-17)", await startValkey());
