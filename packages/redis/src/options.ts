@@ -37,6 +37,8 @@ export interface RedisOptions {
    * - `"observed"`: settings of the server that lose acknowledged writes are reported as warnings;
    * - `"required"`: they are refused;
    * - `"assumed"`: you vouch that an acknowledged write survives a restart and a fail-over. Never wait.
+   *
+   * The same for all processes: what one assumes of a server, it records for all.
    * @default "observed"
    */
   readonly durability?: Durability;
