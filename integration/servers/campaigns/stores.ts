@@ -33,10 +33,12 @@ interface Kind {
 /** So that campaigns can ask it for the number of requests. */
 const countingStatements = { shared_preload_libraries: "pg_stat_statements" };
 
-/** A Redis that forgets in a restart elects nobody until it has been up for as long as the longest lease. */
+/** A new Redis elects nobody until it has been up for as long as the longest lease, unless somebody vouches for it. */
+const vouched = "durability=assumed&namespace";
+
 const kinds: Readonly<Record<StoreName, Kind>> = {
-  Redis: { start: async () => startRedis({ appendonly: "always" }), namespace: "namespace" },
-  Valkey: { start: async () => startValkey({ appendonly: "always" }), namespace: "namespace" },
+  Redis: { start: async () => startRedis({ appendonly: "always" }), namespace: vouched },
+  Valkey: { start: async () => startValkey({ appendonly: "always" }), namespace: vouched },
   PostgreSQL: { start: async () => startPostgres({ settings: countingStatements }), namespace: "schema" },
   etcd: { start: async () => startEtcd(), namespace: "namespace" },
   ZooKeeper: { start: async () => startZookeeper(), namespace: "namespace" },
