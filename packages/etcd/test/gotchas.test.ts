@@ -142,7 +142,7 @@ test("A5.3 close: it leaves streams and leases alive; ours lets the process end 
   const { port } = silent.address() as { port: number };
   const left = (hosts: string, how: string) =>
     run(process.execPath, ["--conditions=@elect/source", program, hosts, etcd.namespace, how], {
-      timeout: 8_000,
+      timeout: 20_000,
     });
   const ends = await Promise.all([
     left(`127.0.0.1:${target.port}`, "end"),

@@ -13,7 +13,7 @@ if (how === "unreachable") {
   await adapter.read("a", call(300)).catch(() => {});
 } else {
   const session = await adapter.open(
-    { ttlMs: 5_000, nonce: randomBytes(16).toString("hex"), events: silent },
+    { ttlMs: 30_000, nonce: randomBytes(16).toString("hex"), events: silent },
     call(),
   );
   const nonce = randomBytes(16).toString("hex");
