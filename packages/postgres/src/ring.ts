@@ -4,6 +4,9 @@
  * frees that lock, the waiter declares the session dead, which wakes one candidate for each election that it held, and
  * goes on to the next.
  *
+ * A new session says so to the one before it, once, and that one begins to watch it. Whoever is told looks anew and says nothing:
+ * greetings that are passed on would go round for ever.
+ *
  * So every session is watched by exactly one other, however many elections they have and whoever leads: one wake-up
  * for a crash, and nothing to be done at a hand-over. A watcher that dies is itself watched; its own watcher then
  * comes to the same lock. A watcher that hangs is what the lease is for.
@@ -62,7 +65,6 @@ export class Ring {
     try {
       const { link } = await connect(this.#settings, { kind: "idle", ttlMs: this.#ttlMs }, call);
       finish = () => link.destroy(new Error("the watch is over"));
-      await link.query(this.#sql.greet, [this.#id], signal);
       for (;;) {
         const [next] = await link.query(this.#sql.neighbour, [this.#id], signal);
         const { id, life } = next ?? {};

@@ -68,12 +68,13 @@ function settingsFor({ kind, ttlMs }: Purpose): Record<string, string> {
     transaction_timeout: "0",
     // The server's own lease on the connection that carries the life lock.
     idle_session_timeout: kind === "life" ? `${ttlMs}` : "0",
-    // A client that vanished without a word: noticed while idle, with bytes under way, and inside a statement.
+    // A client that vanished without a word: noticed while idle, with bytes under way, and inside a statement (also a wait for
+    // a neighbour's lock that nobody wants any more).
     tcp_keepalives_idle: `${third}`,
     tcp_keepalives_interval: `${third}`,
     tcp_keepalives_count: "3",
     tcp_user_timeout: `${ttlMs}`,
-    client_connection_check_interval: `${Math.max(100, Math.round(ttlMs / 3))}`,
+    client_connection_check_interval: `${Math.min(1_000, Math.max(100, Math.round(ttlMs / 3)))}`,
     client_min_messages: "warning",
     // Plans are kept, and made while the tables are small: reading a whole table must not look cheap then.
     enable_seqscan: "off",

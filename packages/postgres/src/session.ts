@@ -81,7 +81,10 @@ export class PostgresSession implements Session {
     const ring = settings.takeover === "connection" ? new Ring(settings, sql, nonce, ttlMs) : null;
     try {
       const server = await life.begin(call);
-      ring?.enter();
+      if (ring !== null) {
+        await life.run(sql.greet, [nonce], call);
+        ring.enter();
+      }
       return new PostgresSession(settings, sql, { ...request, ttlMs }, life, server, ring);
     } catch (error) {
       ring?.leave();
