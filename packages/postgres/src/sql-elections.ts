@@ -14,7 +14,7 @@ export interface Batched {
 export type ElectionSql = Readonly<Record<"join" | "claim" | "release" | "settle", Batched>>;
 
 export function electionSql(parts: Parts): ElectionSql {
-  const { s, me, timeline, firstWaiting, asked, vacant, wakeUp, tell } = parts;
+  const { s, me, timeline, firstWaiting, asked, vacant, unheld, wakeUp, tell } = parts;
 
   return {
     /** (id, names, nonces, candidates, metadata): waits for elections; safe to repeat. */
@@ -41,7 +41,7 @@ export function electionSql(parts: Parts): ElectionSql {
       first as materialized (select distinct on (name) * from asked order by name, position),
       free as materialized (
         select e.name from ${s}.election e join first f on f.name = e.name cross join me
-         where (e.session is null or exists (select from ${s}.session d where d.id = e.session and d.dead))${only("e.name", 2)}
+         where ${unheld}${only("e.name", 2)}
          order by e.name
            for update of e skip locked),
       taken as (
@@ -88,7 +88,7 @@ export function electionSql(parts: Parts): ElectionSql {
         select v.name from vacated v
          union
         select q.name from withdrawn q join ${s}.election e on e.name = q.name
-         where e.session is null or exists (select from ${s}.session d where d.id = e.session and d.dead))
+         where ${unheld})
       select free.name, n.session as woken,
              case when n.session is not null and $4::boolean then ${wakeUp} end::text as told,
              case when row_number() over () = 1 and $4::boolean then ${tell("vacated")} end as told_all

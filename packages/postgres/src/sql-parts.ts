@@ -12,6 +12,7 @@ export interface Parts {
   readonly asked: string;
   readonly takeLife: string;
   readonly vacant: string;
+  readonly unheld: string;
   readonly wakeUp: string;
   firstWaiting(from: string, except?: string): string;
   tell(names: string): string;
@@ -48,6 +49,8 @@ export function partsFor(schema: string): Parts {
       select pg_try_advisory_lock($2::bigint) as taken, set_config('elect.life', $2::bigint::text, false) as life)`;
 
   const vacant = `session = null, nonce = null, token = null, ttl_ms = null, candidate = null, metadata = null`;
+  /** Whether the election `e` is free: vacant, or held by a session that is dead. */
+  const unheld = `(e.session is null or exists (select from ${s}.session d where d.id = e.session and d.dead))`;
   const wakeUp = `pg_notify('${sessionChannel("")}' || n.session, '${wakePrefix}' || free.name)`;
 
   /**
@@ -59,5 +62,5 @@ export function partsFor(schema: string): Parts {
        from (select string_agg(name, E'\\n') as names from ${names}) n
       where case when n.names is null then false else not pg_try_advisory_xact_lock(${onlookersKey(schema)}) end)`;
 
-  return { s, me, timeline, neighbour, asked, takeLife, vacant, wakeUp, firstWaiting, tell };
+  return { s, me, timeline, neighbour, asked, takeLife, vacant, unheld, wakeUp, firstWaiting, tell };
 }

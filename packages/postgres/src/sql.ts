@@ -35,7 +35,7 @@ export function sqlFor(schema: string): Sql {
 }
 
 function sessionSql(parts: Parts): Omit<Sql, keyof ElectionSql> {
-  const { s, me, timeline, neighbour, firstWaiting, takeLife, vacant, wakeUp, tell } = parts;
+  const { s, me, timeline, neighbour, firstWaiting, takeLife, vacant, unheld, wakeUp, tell } = parts;
 
   return {
     /** (id, life, ttl, takeover) */
@@ -75,7 +75,10 @@ function sessionSql(parts: Parts): Omit<Sql, keyof ElectionSql> {
     /** (id): the nonces of what the session holds. */
     held: `select nonce from ${s}.election where session = $1`,
 
-    /** (id, version, names not to wake for): declares a session dead, if it is; says how often (0 or 1). */
+    /**
+     * (id, version, names not to wake for): declares a session dead, if it is; says how often (0 or 1). What it held is free,
+     * and for what it had been woken, or would have been, somebody else is woken.
+     */
     bury: `
       with buried as (
         update ${s}.session set dead = true
@@ -85,10 +88,14 @@ function sessionSql(parts: Parts): Omit<Sql, keyof ElectionSql> {
                     then pg_try_advisory_xact_lock_shared(life)
                     else false end
         returning id),
-      free as materialized (select e.name from ${s}.election e join buried b on e.session = b.id),
+      free as materialized (
+        select e.name from ${s}.election e join buried b on e.session = b.id
+         union
+        select e.name from buried b join ${s}.waiter w on w.session = b.id join ${s}.election e on e.name = w.election
+         where ${unheld}),
       woken as (
         select free.name from free
-         cross join lateral (${firstWaiting("free")}) n
+         cross join lateral (${firstWaiting("free", "and w.session <> $1")}) n
          cross join lateral ${wakeUp}
          where free.name <> all ($3::text[]))
       select (select count(*) from buried)::text as buried, (select count(*) from woken)::text as woken,
@@ -107,8 +114,8 @@ function sessionSql(parts: Parts): Omit<Sql, keyof ElectionSql> {
       free as materialized (
         select e.name from ${s}.election e join ended d on e.session = d.id
          union
-        select w.election from ended d join ${s}.waiter w on w.session = d.id
-          join ${s}.election e on e.name = w.election and e.session is null)
+        select e.name from ended d join ${s}.waiter w on w.session = d.id join ${s}.election e on e.name = w.election
+         where ${unheld})
       select free.name,
              case when n.session is not null then ${wakeUp} end::text as told,
              case when row_number() over () = 1 then ${tell("free")} end as told_all
