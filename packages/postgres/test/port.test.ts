@@ -119,6 +119,14 @@ describe("S1 death is one step", () => {
 });
 
 describe("S2 records name session and nonce", () => {
+  test("the hazard: a lock for each election would let in every candidate of the process that has it", async () => {
+    const naive = await client(server.url);
+    const take = async (): Promise<unknown> =>
+      (await naive.query<{ taken: boolean }>("select pg_try_advisory_lock(hashtext('x')) as taken")).rows[0]
+        ?.taken;
+    expect([await take(), await take()]).toEqual([true, true]);
+  });
+
   test("the same nonce finds its term again, with the same token; another one of the session does not", async () => {
     const at = await store();
     const { session } = await at.open();
@@ -224,6 +232,39 @@ describe("S3 a claim is not a proof", () => {
 });
 
 describe("S4 no late ghosts", () => {
+  test("the hazard: a claim that carries no generation is executed after it was disposed of", async () => {
+    const at = await store();
+    const { proxy, url } = await at.through();
+    const { session } = await at.open();
+    await session.claim([bid("other")], call());
+    await at.rows("insert into $schema.election (name) values ('ghostly')");
+    const naive = await client(url);
+    const held = proxy.once(
+      ({ direction, bytes }) => direction === "up" && bytes.includes("ghostly"),
+      "hold",
+    );
+    naive
+      .query(
+        `update "${at.schema}".election e set session = $1, nonce = $2, token = 1, candidate = 'c', metadata = '{}', ttl_ms = 1500
+          where name = 'ghostly' and session is null and exists (select from "${at.schema}".session where id = $1 and not dead)`,
+        [session.id, nonce()],
+      )
+      .catch(() => {});
+    const { connection } = await held.seen;
+    naive.connection.stream.destroy();
+    // What a disposal can do without raising a generation: see to it that there is nothing now.
+    expect(
+      await at.rows("select from $schema.election where name = 'ghostly' and session is not null"),
+    ).toEqual([]);
+    connection.heal();
+    await eventually("the ghost leads", async () => {
+      const ghosts = await at.rows("select from $schema.election where name = 'ghostly' and session = $1", [
+        session.id,
+      ]);
+      return ghosts.length === 1;
+    });
+  });
+
   test.each(["first", "second"])(
     "the %s statement of a claim, delivered after it was disposed of, does nothing",
     async (which) => {
@@ -453,6 +494,51 @@ describe("waking", () => {
     expect(c.heard.all).toEqual([]);
   });
 
+  test.each(["leader", "waiter"])(
+    "leader and next in line crash together, and the %s is declared dead first: the one after them is woken",
+    async (first) => {
+      const at = await store();
+      const [leader, next, last, burier] = [
+        await at.open(),
+        await at.open(),
+        await at.open(),
+        await at.open(),
+      ];
+      await leader.session.claim([bid("x"), bid("y")], call());
+      // In its own queue, too: the dead do not wake themselves.
+      await leader.session.claim([bid("y")], call());
+      await next.session.claim([bid("x"), bid("y")], call());
+      await last.session.claim([bid("x"), bid("y")], call());
+      for (const { session } of [leader, next]) {
+        await at.terminate(session);
+        session.abandon();
+      }
+      // By connection alone, so that both are still proven: the lease says nothing about who can be woken.
+      await at.rows("update $schema.session set takeover = 'connection' where id = any ($1)", [
+        [leader.session.id, next.session.id],
+      ]);
+      await at.rows("select set_config('elect.timeline', '1', false)");
+      for (const { session } of first === "leader" ? [leader, next] : [next, leader])
+        expect(await at.rows(at.sql.bury, [session.id, "", []])).toMatchObject([{ buried: "1" }]);
+      expect([await last.heard.next("hint"), await last.heard.next("hint")].toSorted()).toEqual([
+        "hint x",
+        "hint y",
+      ]);
+      expect(burier.heard.all).toEqual([]);
+    },
+  );
+
+  test("a waiter that ends after it was woken for the election of a dead session passes that on", async () => {
+    const at = await store();
+    const [leader, woken, last] = [await at.open(), await at.open(), await at.open()];
+    await grant(leader.session, bid("x"));
+    await claim(woken.session, bid("x"));
+    await claim(last.session, bid("x"));
+    await at.rows("update $schema.session set dead = true where id = $1", [leader.session.id]);
+    await woken.session.end(call());
+    expect(await last.heard.next("hint")).toBe("hint x");
+  });
+
   test("after a crash the waiters come one after the other, in the order of their arrival", async () => {
     const at = await store();
     const leader = await at.open();
@@ -614,6 +700,38 @@ describe("calls", () => {
     ]);
     await within("the gap is heard", changed);
     watch.close();
+  });
+
+  test("who asks does not listen; who watches does, until nobody watches any more", async () => {
+    const at = await store();
+    const { session } = await at.open();
+    const onlooker = at.adapter();
+    const listeners = async (): Promise<number> =>
+      (
+        await at.rows(
+          `select from pg_locks where locktype = 'advisory' and granted
+              and classid = (($1::bigint >> 32) & 4294967295)::oid and objid = ($1::bigint & 4294967295)::oid`,
+          [onlookersKey(at.schema).toString()],
+        )
+      ).length;
+    await grant(session, bid("x"));
+    expect(await onlooker.read("x", call())).not.toBeNull();
+    expect(await listeners()).toBe(0);
+    const watches = [
+      await onlooker.watch("x", () => {}, call()),
+      await onlooker.watch("y", () => {}, call()),
+    ];
+    expect(await listeners(), "one connection for all watchers").toBe(1);
+    watches[0]?.close();
+    await onlooker.read("x", call());
+    expect(await listeners()).toBe(1);
+    // While an answer is awaited the connection is not hung up on.
+    const asked = onlooker.candidates("x", call());
+    watches[1]?.close();
+    expect(await asked).toHaveLength(1);
+    await eventually("nobody listens", async () => (await listeners()) === 0);
+    expect(await onlooker.read("x", call())).not.toBeNull();
+    expect(await listeners()).toBe(0);
   });
 
   test("nobody has ever been a candidate: no tables, no leader", async () => {
