@@ -3,10 +3,29 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { tableDefinitions } from "../src/index.ts";
-import { bid, call, grant, holding, sharedServer, Store } from "./support.ts";
+import { bid, call, claim, eventually, grant, holding, sharedServer, Store } from "./support.ts";
 
 const server = await sharedServer();
 const store = async (): Promise<Store> => Store.on(server.url);
+
+/** The statements that the README shows, block by block. */
+async function readmeBlocks(): Promise<string[]> {
+  const readme = await readFile(new URL("../README.md", import.meta.url), "utf8");
+  return [...readme.matchAll(/```sql\n([^]*?)```/g)].map(([, block = ""]) => block);
+}
+
+/** An ordinary user, and the URL with which it comes. */
+async function user(at: Store): Promise<{ role: string; url: string }> {
+  const role = `role_${at.schema}`;
+  await at.rows(`create role ${role} login password 'secret'`);
+  onTestFinished(async () => {
+    await at.rows(`drop owned by ${role} cascade`).catch(() => {});
+    await at.rows(`drop role ${role}`).catch(() => {});
+  });
+  const url = new URL(at.url);
+  [url.username, url.password] = [role, "secret"];
+  return { role, url: url.href };
+}
 
 describe("tables", () => {
   test("the README shows what is created", async () => {
@@ -21,31 +40,55 @@ describe("tables", () => {
     expect(await at.rows("select from $schema.session")).toHaveLength(20);
   });
 
-  test("a user who may not create them is told so; once they are there, the listed privileges are enough", async () => {
-    const at = await store();
-    const role = `role_${at.schema}`;
-    await at.rows(`create role ${role} login password 'secret'`);
-    onTestFinished(
-      async () =>
-        void (
-          await at.rows(`drop owned by ${role}`).catch(() => {}),
-          await at.rows(`drop role ${role}`).catch(() => {})
-        ),
-    );
-    const url = new URL(at.url);
-    [url.username, url.password] = [role, "secret"];
-    await expect(at.open({ url: url.href })).rejects.toMatchObject({ refusal: "permission" });
-    await (await at.open()).session.end(call());
-    await at.rows(`grant usage on schema $schema to ${role}`);
-    await at.rows(`grant select, insert, update, delete on all tables in schema $schema to ${role}`);
-    await at.rows(`grant usage, select on all sequences in schema $schema to ${role}`);
-    const { session, adapter } = await at.open({ url: url.href });
-    const request = bid("x");
-    await grant(session, request);
-    expect(await session.prove(holding(request), call())).toMatchObject({ kind: "alive", lost: [] });
-    expect(await adapter.read("x", call())).not.toBeNull();
-    await session.end(call());
+  test("a user who may not create them is told so, and may with `create` on the database, or on a schema that is there", async () => {
+    const [at, other] = [await store(), await store()];
+    const { role, url } = await user(at);
+    await expect(at.open({ url })).rejects.toMatchObject({ refusal: "permission" });
+    await at.rows(`grant create on database postgres to ${role}`);
+    await (await at.open({ url })).session.end(call());
+    await at.rows(`revoke create on database postgres from ${role}`);
+
+    await other.rows(`create schema $schema`);
+    const elsewhere = new URL(url);
+    elsewhere.searchParams.set("schema", other.schema);
+    await expect(other.open({ url: elsewhere.href })).rejects.toMatchObject({ refusal: "permission" });
+    await other.rows(`grant create, usage on schema $schema to ${role}`);
+    await (await other.open({ url: elsewhere.href })).session.end(call());
   });
+
+  test.each(["lease", "connection"] as const)(
+    'takeover "%s": an administrator runs the statements of the README, and what it grants is enough for everything',
+    async (takeover) => {
+      const at = await store();
+      const { role, url } = await user(at);
+      const [tables = "", grants = ""] = (await readmeBlocks()).filter((block) =>
+        /^(create schema|grant)/.test(block),
+      );
+      await at.admin.query(tables.replaceAll('"elect"', `"${at.schema}"`));
+      await at.admin.query(
+        grants.replaceAll('"elect"', `"${at.schema}"`).replaceAll("to app;", `to ${role};`),
+      );
+      const how = takeover === "connection" ? { takeover, url } : { url };
+      const [a, b] = [await at.open(how), await at.open(how)];
+      const request = bid("x");
+      await grant(a.session, request);
+      expect(await a.session.prove(holding(request), call())).toMatchObject({ kind: "alive", lost: [] });
+      await a.session.release([request], call());
+      await grant(a.session, request);
+      await claim(b.session, bid("x"));
+      expect(await b.adapter.candidates("x", call())).toHaveLength(2);
+      const watch = await b.adapter.watch("x", () => {}, call());
+      // A crash: declared dead, taken over, and cleared away by the next that opens.
+      await at.terminate(a.session);
+      a.session.abandon();
+      await at.expire(a.session);
+      await eventually("B leads", async () => (await claim(b.session, bid("x"))).kind === "granted");
+      await (await at.open(how)).session.end(call());
+      expect(await at.rows("select from $schema.session where id = $1", [a.session.id])).toEqual([]);
+      await b.adapter.end(b.session.ticket, call());
+      watch.close();
+    },
+  );
 
   test("tables of another version are left alone", async () => {
     const at = await store();
