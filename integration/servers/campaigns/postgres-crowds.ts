@@ -1,0 +1,101 @@
+// Processes that are candidates in the same thousand elections on PostgreSQL, one behind the other: who is killed, and
+// how long it takes the others to lead all that the killed ones led.
+import { fork, type ChildProcess } from "node:child_process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { withPostgres } from "../test/drivers.ts";
+import type { CrowdOptions, CrowdReport } from "./crowd.ts";
+import { hostNow } from "./figures.ts";
+
+const patienceMs = 60_000;
+
+export class Line implements AsyncDisposable {
+  readonly #options: CrowdOptions;
+  readonly #members: ChildProcess[] = [];
+  /** When somebody was elected, since it was last asked for. */
+  #elected: number[] = [];
+
+  constructor(options: CrowdOptions) {
+    this.#options = options;
+  }
+
+  /** One more process; settles when it is the last in the queue of each election (or leads them all, as the first). */
+  async join(): Promise<void> {
+    const member = fork(
+      fileURLToPath(new URL("crowd.ts", import.meta.url)),
+      [JSON.stringify(this.#options)],
+      { execArgv: ["--conditions=@elect/source"] },
+    );
+    member.on("message", (report: CrowdReport) => this.#elected.push(...report));
+    this.#members.push(member);
+    await this.#settled();
+  }
+
+  /** Kills the first so many, in one breath. Settles with the times from then to the election of each successor, in ms. */
+  async kill(count: number): Promise<number[]> {
+    const killed = this.#members.splice(0, count);
+    this.#elected = [];
+    const since = hostNow();
+    for (const member of killed) member.kill("SIGKILL");
+    await until(
+      () => this.#elected.length >= this.#options.elections,
+      () => `${this.#elected.length} of ${this.#options.elections} elections taken over`,
+    );
+    const times = this.#elected.map((at) => at - since);
+    await this.#settled();
+    return times;
+  }
+
+  /** How many connections the server has from each process. */
+  async connectionsEach(): Promise<number> {
+    const ours = "application_name = 'elect' and backend_type = 'client backend'";
+    const [row] = await this.#ask<{ n: string }>(`select count(*) as n from pg_stat_activity where ${ours}`);
+    return Number(row?.n) / this.#members.length;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const member of this.#members) member.kill("SIGKILL");
+  }
+
+  /** Each leads or waits everywhere; and who is to be watched (connection mode) is watched. */
+  async #settled(): Promise<void> {
+    const { elections } = this.#options;
+    const wanted = [elections, elections * (this.#members.length - 1), 0].join(" ");
+    let found = "";
+    const look = async (): Promise<boolean> => {
+      const rows = await this.#ask<{ found: string }>(standing).catch(() => []);
+      found = rows[0]?.found ?? "no tables";
+      return found === wanted;
+    };
+    await until(look, () => `led, waiting, unwatched: ${found} and not ${wanted}`);
+  }
+
+  async #ask<T extends object>(text: string): Promise<T[]> {
+    const url = new URL(this.#options.url);
+    const schema = url.searchParams.get("schema") ?? "elect";
+    url.search = "";
+    return withPostgres(
+      url.href,
+      async (client) => (await client.query<T>(text.replaceAll("$schema", schema))).rows,
+    );
+  }
+}
+
+const standing = `
+select concat_ws(' ',
+  (select count(*) from $schema.election e join $schema.session s on s.id = e.session and not s.dead and s.lease > clock_timestamp()),
+  (select count(*) from $schema.waiter w join $schema.session s on s.id = w.session and not s.dead and s.lease > clock_timestamp()),
+  (select count(*) from $schema.session s
+    where not dead and takeover = 'connection'
+      and 1 < (select count(*) from $schema.session where not dead)
+      and not exists (
+        select from pg_locks l where l.locktype = 'advisory' and l.mode = 'ShareLock' and not l.granted
+           and l.classid = ((s.life >> 32) & 4294967295)::oid and l.objid = (s.life & 4294967295)::oid))) as found`;
+
+async function until(done: () => boolean | Promise<boolean>, state: () => string): Promise<void> {
+  const late = performance.now() + patienceMs;
+  while (!(await done())) {
+    if (performance.now() > late) throw new Error(`not within ${patienceMs / 1000} s; ${state()}`);
+    await sleep(20);
+  }
+}
