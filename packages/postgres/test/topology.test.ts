@@ -3,7 +3,19 @@
 import pg from "pg";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startPooledPostgres, startPostgresPair } from "../../../integration/servers/src/index.ts";
-import { bid, call, claim, client, eventually, grant, holding, ownServer, pass, Store } from "./support.ts";
+import {
+  bid,
+  call,
+  claim,
+  client,
+  eventually,
+  grant,
+  holding,
+  ownServer,
+  pass,
+  Store,
+  untilBlocked,
+} from "./support.ts";
 
 /** Containers take seconds to start. */
 const long = 90_000;
@@ -193,6 +205,52 @@ describe("a server that is killed or runs full", () => {
       expect(unique, "always rising").toEqual(
         [...new Set(unique)].toSorted((one, other) => (one < other ? -1 : 1)),
       );
+    },
+  );
+
+  test.each(["committed", "acknowledged"])(
+    "PG-11 killed after a token was minted and before that was %s: whoever leads next has a greater one",
+    { timeout: long },
+    async (before) => {
+      const server = await ownServer({ durable: true });
+      const at = await Store.on(server.url);
+      const { proxy, url } = await at.through();
+      const { session } = await at.open({ url, ttlMs: 20_000 });
+      const known = await grant(session, bid("x"));
+      const stuck = bid("y");
+      let reached: Promise<unknown>;
+      if (before === "acknowledged") {
+        // `join` and `claim` name it; what comes down after the second of them is the answer that grants.
+        let named = 0;
+        reached = proxy.once(({ direction, bytes }) => {
+          if (direction === "up" && bytes.includes(stuck.nonce)) named += 1;
+          return direction === "down" && named === 2;
+        }, "hold").seen;
+      } else {
+        await at.admin.query(`
+          create function "${at.schema}".stand_still() returns trigger language plpgsql as
+            'begin perform pg_advisory_xact_lock(777); return null; end';
+          create constraint trigger stand_still after update on "${at.schema}".election deferrable initially deferred
+            for each row when (new.token is not null) execute function "${at.schema}".stand_still();
+          select pg_advisory_lock(777)`);
+        reached = untilBlocked(at, "the commit of the claim");
+      }
+      const claiming = claim(session, stuck);
+      claiming.catch(() => {});
+      await reached;
+      await server.kill();
+      await expect(claiming).rejects.toThrow();
+      await server.restart();
+      const after = await Store.on(server.url, at.schema);
+      const minted = await after.rows<{ token: string }>(
+        "select token::text from $schema.election where name = 'y' and session is not null",
+      );
+      expect(minted).toHaveLength(before === "acknowledged" ? 1 : 0);
+      await after.rows("drop trigger if exists stand_still on $schema.election");
+      await after.rows("update $schema.session set dead = true");
+      const next = await grant((await after.open()).session, bid("y"));
+      for (const token of [known, ...minted.map(({ token: text }) => BigInt(text))])
+        expect(next).toBeGreaterThan(token);
     },
   );
 
