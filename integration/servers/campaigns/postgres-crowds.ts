@@ -1,6 +1,7 @@
-// Processes that are candidates in the same thousand elections on PostgreSQL, one behind the other: who is killed, and
-// how long it takes the others to lead all that the killed ones led.
+// Processes that are candidates in the same thousand elections on PostgreSQL, one behind the other. The first leads them all, and
+// is killed: how long does it take until the others do?
 import { fork, type ChildProcess } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { withPostgres } from "../test/drivers.ts";
@@ -15,23 +16,25 @@ export class Line implements AsyncDisposable {
   /** When somebody was elected, since it was last asked for. */
   #elected: number[] = [];
 
-  constructor(options: CrowdOptions) {
+  private constructor(options: CrowdOptions) {
     this.#options = options;
   }
 
-  /** One more process; settles when it is the last in the queue of each election (or leads them all, as the first). */
-  async join(): Promise<void> {
-    const member = fork(
-      fileURLToPath(new URL("crowd.ts", import.meta.url)),
-      [JSON.stringify(this.#options)],
-      { execArgv: ["--conditions=@elect/source"] },
-    );
-    member.on("message", (report: CrowdReport) => this.#elected.push(...report));
-    this.#members.push(member);
-    await this.#settled();
+  /** So many processes, in a schema of their own: nothing of those that were killed before is in their way. */
+  static async of(processes: number, { url, ...options }: CrowdOptions): Promise<Line> {
+    const own = new URL(url);
+    own.searchParams.set("schema", `elect_line_${randomBytes(4).toString("hex")}`);
+    await using parts = new AsyncDisposableStack();
+    const line = parts.use(new Line({ ...options, url: own.href }));
+    for (let joined = 0; joined < processes; joined += 1) await line.#join();
+    parts.move();
+    return line;
   }
 
-  /** Kills the first so many, in one breath. Settles with the times from then to the election of each successor, in ms. */
+  /**
+   * Kills the leader, who was the first, and so many less one of those that wait next, in one breath. Settles with the times
+   * from then to the election of each successor, in ms.
+   */
   async kill(count: number): Promise<number[]> {
     const killed = this.#members.splice(0, count);
     this.#elected = [];
@@ -41,9 +44,7 @@ export class Line implements AsyncDisposable {
       () => this.#elected.length >= this.#options.elections,
       () => `${this.#elected.length} of ${this.#options.elections} elections taken over`,
     );
-    const times = this.#elected.map((at) => at - since);
-    await this.#settled();
-    return times;
+    return this.#elected.map((at) => at - since);
   }
 
   /** How many connections the server has from each process. */
@@ -55,6 +56,19 @@ export class Line implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const member of this.#members) member.kill("SIGKILL");
+    await this.#ask("drop schema if exists $schema cascade");
+  }
+
+  /** One more process; settles when it is the last in the queue of each election (or leads them all, as the first). */
+  async #join(): Promise<void> {
+    const member = fork(
+      fileURLToPath(new URL("crowd.ts", import.meta.url)),
+      [JSON.stringify(this.#options)],
+      { execArgv: ["--conditions=@elect/source"] },
+    );
+    member.on("message", (report: CrowdReport) => this.#elected.push(...report));
+    this.#members.push(member);
+    await this.#settled();
   }
 
   /** Each leads or waits everywhere; and who is to be watched (connection mode) is watched. */

@@ -70,7 +70,9 @@ async function main(cycles: number): Promise<number> {
   const restarts = Math.floor(cycles / wholly);
   const repeated = won.length - new Set(won.map(({ token }) => token)).size;
   const lower = won.filter(({ token, after }) => token <= after).length;
-  console.log(`PostgreSQL: killed ${recoveries + restarts} times, ${won.length} terms: ${repeated} tokens came twice, ${lower} were too low`);
+  console.log(
+    `PostgreSQL: killed ${recoveries + restarts} times, ${won.length} terms: ${repeated} tokens came twice, ${lower} were too low`,
+  );
   return repeated + lower === 0 && recoveries + restarts === cycles ? 0 : 1;
 }
 
