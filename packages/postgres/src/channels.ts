@@ -24,7 +24,7 @@ function digest(schema: string): Buffer {
   return createHash("sha256").update(`elect:${schema}`).digest();
 }
 
-/** What a session is told on its channel: the name of an election that is free… */
+/** What a session is told on its channel: the names of elections that are free, one a line… */
 export const wakePrefix = "wake:";
 /** … or that another session is now its neighbour (see ring.ts). */
 export const neighbourChanged = "neighbour";

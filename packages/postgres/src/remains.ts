@@ -14,7 +14,7 @@ export type Run = (text: string, values: readonly Value[]) => Promise<readonly R
 export async function endSession(run: Run, sql: Sql, id: string): Promise<void> {
   const free = await run(sql.endSession, [id]);
   try {
-    await clearAway(run, sql, [id], namesIn(free.filter(({ told }) => told !== null)));
+    await clearAway(run, sql, [id], namesIn(free.filter(({ woken }) => woken !== null)));
   } catch {
     // It is over, and that is what was asked for; the next session that opens clears away the rest.
   }

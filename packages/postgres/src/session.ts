@@ -72,7 +72,8 @@ export class PostgresSession implements Session {
     const life: Life = new Life(nonce, settings, sql, ttlMs, {
       told(message) {
         if (message === neighbourChanged) ring?.enter();
-        else if (message.startsWith(wakePrefix)) events.hint(message.slice(wakePrefix.length));
+        else if (message.startsWith(wakePrefix))
+          for (const election of message.slice(wakePrefix.length).split("\n")) events.hint(election);
       },
       resumed: () => events.hint(null),
       shaken: (cause) => events.doubt(cause),

@@ -14,7 +14,7 @@ export interface Batched {
 export type ElectionSql = Readonly<Record<"join" | "claim" | "release" | "settle", Batched>>;
 
 export function electionSql(parts: Parts): ElectionSql {
-  const { s, me, timeline, firstWaiting, asked, vacant, unheld, wakeUp, tell } = parts;
+  const { s, me, timeline, firstWaiting, asked, vacant, unheld, wake, tell } = parts;
 
   return {
     /** (id, names, nonces, candidates, metadata): waits for elections; safe to repeat. */
@@ -88,12 +88,14 @@ export function electionSql(parts: Parts): ElectionSql {
         select v.name from vacated v
          union
         select q.name from withdrawn q join ${s}.election e on e.name = q.name
-         where ${unheld})
-      select free.name, n.session as woken,
-             case when n.session is not null and $4::boolean then ${wakeUp} end::text as told,
+         where ${unheld}),
+      woken as materialized (
+        select free.name, n.session from free
+        left join lateral (${firstWaiting("free", "and w.nonce <> all ($3::text[])")}) n on true)
+      select name, session as woken,
+             case when row_number() over () = 1 and $4::boolean then ${wake("woken")} end as told,
              case when row_number() over () = 1 and $4::boolean then ${tell("vacated")} end as told_all
-        from free
-        left join lateral (${firstWaiting("free", "and w.nonce <> all ($3::text[])")}) n on true`,
+        from woken`,
     ),
 
     /** (names): wakes who came late for an election that is free, and forgets those for which nobody waits. */
@@ -106,9 +108,10 @@ export function electionSql(parts: Parts): ElectionSql {
            and not exists (select from ${s}.waiter w where w.election = e.name)
          order by e.name
            for update of e skip locked),
-      forgotten as (delete from ${s}.election e using idle i where e.name = i.name)
-      select ${wakeUp}::text as told from free
-       cross join lateral (${firstWaiting("free")}) n`,
+      forgotten as (delete from ${s}.election e using idle i where e.name = i.name),
+      woken as materialized (
+        select free.name, n.session from free cross join lateral (${firstWaiting("free")}) n)
+      select ${wake("woken")} as told`,
     ),
   };
 }

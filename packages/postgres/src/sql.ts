@@ -35,7 +35,7 @@ export function sqlFor(schema: string): Sql {
 }
 
 function sessionSql(parts: Parts): Omit<Sql, keyof ElectionSql> {
-  const { s, me, timeline, neighbour, firstWaiting, takeLife, vacant, unheld, wakeUp, tell } = parts;
+  const { s, me, timeline, neighbour, firstWaiting, takeLife, vacant, unheld, wake, tell } = parts;
 
   return {
     /** (id, life, ttl, takeover) */
@@ -93,12 +93,11 @@ function sessionSql(parts: Parts): Omit<Sql, keyof ElectionSql> {
          union
         select e.name from buried b join ${s}.waiter w on w.session = b.id join ${s}.election e on e.name = w.election
          where ${unheld}),
-      woken as (
-        select free.name from free
+      woken as materialized (
+        select free.name, n.session from free
          cross join lateral (${firstWaiting("free", "and w.session <> $1")}) n
-         cross join lateral ${wakeUp}
          where free.name <> all ($3::text[]))
-      select (select count(*) from buried)::text as buried, (select count(*) from woken)::text as woken,
+      select (select count(*) from buried)::text as buried, ${wake("woken")} as woken,
              ${tell("free")} as told`,
 
     /** (name, token): vacates a record whose session is missing. */
@@ -115,12 +114,14 @@ function sessionSql(parts: Parts): Omit<Sql, keyof ElectionSql> {
         select e.name from ${s}.election e join ended d on e.session = d.id
          union
         select e.name from ended d join ${s}.waiter w on w.session = d.id join ${s}.election e on e.name = w.election
-         where ${unheld})
-      select free.name,
-             case when n.session is not null then ${wakeUp} end::text as told,
+         where ${unheld}),
+      woken as materialized (
+        select free.name, n.session from free
+        left join lateral (${firstWaiting("free", "and w.session <> $1")}) n on true)
+      select name, session as woken,
+             case when row_number() over () = 1 then ${wake("woken")} end as told,
              case when row_number() over () = 1 then ${tell("free")} end as told_all
-        from free
-        left join lateral (${firstWaiting("free", "and w.session <> $1")}) n on true`,
+        from woken`,
 
     /** (ids): lets go of all that dead sessions left behind; answers the elections concerned. */
     clear: `

@@ -415,6 +415,36 @@ describe("waking", () => {
     expect(c.heard.all).toEqual([]);
   });
 
+  test.each(["ends", "crashes", "releases"])(
+    "who leads 1,000 elections %s: the waiter is told in a few messages, and hears of each",
+    async (how) => {
+      const at = await store();
+      const [a, b] = [await at.open({ ttlMs: 20_000 }), await at.open({ ttlMs: 20_000 })];
+      // As long as names may be: what does not go into one message goes into the next.
+      const bids = Array.from({ length: 1000 }, (_, nth) => bid(`${nth}-`.padEnd(200, "x")));
+      await a.session.claim(bids, call());
+      await b.session.claim(
+        bids.map(({ election }) => bid(election)),
+        call(),
+      );
+      const ear = await client(server.url);
+      let messages = 0;
+      ear.on("notification", () => (messages += 1));
+      await ear.query(`listen "elect_${b.session.id}"`);
+      if (how === "ends") await a.session.end(call());
+      else if (how === "releases") await a.session.release(bids, call());
+      else {
+        await crash(at, a);
+        await at.rows("select set_config('elect.timeline', '1', false)");
+        await at.rows(at.sql.bury, [a.session.id, "", []]);
+      }
+      await eventually("it hears of each", () => b.heard.all.length === 1000);
+      expect(new Set(b.heard.all)).toEqual(new Set(bids.map(({ election }) => `hint ${election}`)));
+      await ear.query("select");
+      expect(messages).toBeLessThan(40);
+    },
+  );
+
   test("a waiter that is dead or silent is passed over; one that withdraws passes the wake-up on", async () => {
     const at = await store();
     const [a, dead, silent, b, c] = [
