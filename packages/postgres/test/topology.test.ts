@@ -1,5 +1,7 @@
 /** What takes servers of one's own: poolers, standbys, fail-over, kills, full queues and tables. */
 
+import { once } from "node:events";
+import { connect as dial, createServer, type Socket } from "node:net";
 import pg from "pg";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startPooledPostgres, startPostgresPair } from "../../../integration/servers/src/index.ts";
@@ -51,19 +53,66 @@ describe("PG-8 poolers", () => {
     expect(await b.heard.next("hint")).toBe("hint x");
   });
 
-  test(
-    "one that swaps the process under a session is found out by the proof",
-    { timeout: long },
-    async () => {
-      const server = await ownServer();
-      const at = await Store.on(server.url);
-      const { session } = await at.open();
-      // As if this connection had been given another process, which knows nothing of ours.
-      await at.rows("update $schema.session set life = life + 1");
-      expect(await session.prove(holding(), call())).toMatchObject({ kind: "dead" });
-    },
-  );
+  test("a proof that another process of the server answers is refused", { timeout: long }, async () => {
+    const server = await ownServer();
+    const at = await Store.on(server.url);
+    const relay = await injectingRelay(server.port);
+    const { session } = await at.open({
+      url: at.url.replace(`:${server.port}/`, `:${relay.port}/`),
+      ttlMs: 20_000,
+    });
+    expect(await session.prove(holding(), call())).toMatchObject({ kind: "alive" });
+    // The only difference that the session can see: what it has set for itself is not there.
+    await relay.inject("reset elect.life");
+    await expect(session.prove(holding(), call())).rejects.toMatchObject({ refusal: "pooler" });
+    expect(await at.dead(session), "and nothing was renewed").toBe(false);
+    expect(await at.row("select renewals from $schema.session")).toEqual({ renewals: "1" });
+  });
+
+  test("a session whose row names another life lock is dead to its connection", async () => {
+    const server = await ownServer();
+    const at = await Store.on(server.url);
+    const { session } = await at.open();
+    await at.rows("update $schema.session set life = life + 1");
+    expect(await session.prove(holding(), call())).toMatchObject({ kind: "dead" });
+  });
 });
+
+/** Between client and server, as a pooler is; says something of its own to the server, and keeps the answer to itself. */
+async function injectingRelay(
+  target: number,
+): Promise<{ port: number; inject: (statement: string) => Promise<void> }> {
+  let upstream: Socket | null = null;
+  let answered: (() => void) | null = null;
+  const relay = createServer((client) => {
+    const up = dial(target, "127.0.0.1");
+    upstream = up;
+    for (const socket of [client, up]) socket.on("error", () => {});
+    client.on("data", (bytes) => void up.write(bytes));
+    up.on("data", (bytes) => {
+      if (answered === null) client.write(bytes);
+      // ReadyForQuery, and so the end of the answer.
+      else if (bytes.at(-6) === 0x5a) answered();
+    });
+    client.on("close", () => up.destroy());
+  });
+  relay.listen(0, "127.0.0.1");
+  await once(relay, "listening");
+  onTestFinished(() => void relay.close());
+  const address = relay.address();
+  return {
+    port: typeof address === "object" && address !== null ? address.port : 0,
+    async inject(statement) {
+      const query = Buffer.from(`Q\0\0\0\0${statement}\0`);
+      query.writeInt32BE(query.length - 1, 1);
+      await new Promise<void>((resolve) => {
+        answered = resolve;
+        upstream?.write(query);
+      });
+      answered = null;
+    },
+  };
+}
 
 describe("PG-9, PG-10 standbys", () => {
   test(
