@@ -117,7 +117,8 @@ export async function connect(
   }
 }
 
-function judge(found: Row, { address, schema }: Settings): Server {
+/** What the server says of itself; refuses one that cannot keep the promises. */
+export function judge(found: Row, { address, schema }: Settings): Server {
   const version = Number(found["version"]);
   if (!(version >= oldest)) {
     throw new RefusedError(
