@@ -353,7 +353,7 @@ describe("PG: liveness and loss", () => {
 
   test("PG-5 a cancelled proof is an unknown outcome, and no loss", async () => {
     const at = await store();
-    const { session } = await at.open();
+    const { session } = await at.open({ ttlMs: 20_000 });
     const blocker = await client(server.url);
     await blocker.query("begin");
     await blocker.query(`select from "${at.schema}".session for update`);

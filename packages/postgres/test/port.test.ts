@@ -85,6 +85,25 @@ describe("S1 death is one step", () => {
     expect(await at.dead(a.session)).toBe(true);
   });
 
+  test("a proof on its own living connection does not undo it either, and renews nothing", async () => {
+    const at = await store();
+    const { session } = await at.open();
+    const request = bid("x");
+    await grant(session, request);
+    const { lease } = await at.row<{ lease: Date }>("update $schema.session set dead = true returning lease");
+    expect(await session.prove(holding(request), call())).toMatchObject({ kind: "dead" });
+    expect(await at.row("select dead, lease from $schema.session")).toEqual({ dead: true, lease });
+  });
+
+  test("a reconnect to a dead session takes no lock and leaves its row alone", async () => {
+    const at = await store();
+    const { session } = await at.open();
+    await at.terminate(session);
+    const before = await at.row("update $schema.session set dead = true returning *");
+    expect(await session.prove(holding(), call())).toMatchObject({ kind: "dead" });
+    expect(await at.row("select * from $schema.session")).toEqual(before);
+  });
+
   test.each([
     ["whose lease is over but whose connection lives (the server's clock was set forward)", false, true],
     ["whose connection is gone but whose lease is not over (a reset)", true, false],
@@ -205,7 +224,8 @@ describe("S3 a claim is not a proof", () => {
 
   test("a session that is being declared dead right now is granted nothing", async () => {
     const at = await store();
-    const [{ session, adapter }, other] = [await at.open(), await at.open()];
+    // A long TTL, as a share of it is the longest that a statement waits for a lock.
+    const [{ session, adapter }, other] = [await at.open({ ttlMs: 20_000 }), await at.open()];
     const [request, first] = [bid("x"), bid("x")];
     await grant(other.session, first);
     await claim(session, request);
@@ -285,6 +305,8 @@ describe("S4 no late ghosts", () => {
       given.abort(new Error("too late"));
       await expect(claiming).rejects.toThrow("too late");
       await a.session.dispose([request], call());
+      // As if somebody else were about to claim it: a vacant row, for the ghost to take.
+      await at.rows("insert into $schema.election (name) values ('ghostly') on conflict do nothing");
       connection.heal();
       // The statement was delivered before the hang-up, so it has been executed when that process is gone.
       await eventually("the old connection is over", async () => {
@@ -481,7 +503,7 @@ describe("waking", () => {
 
   test("who joins while a release is under way is woken by its second look", async () => {
     const at = await store();
-    const [a, b] = [await at.open(), await at.open()];
+    const [a, b] = [await at.open({ ttlMs: 20_000 }), await at.open({ ttlMs: 20_000 })];
     const bidOfA = bid("x");
     await grant(a.session, bidOfA);
     // The release has looked for waiters, and waits for the row that a guarded write has locked.
