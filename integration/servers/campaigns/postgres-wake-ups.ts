@@ -82,6 +82,7 @@ async function withCandidates(
   use: (handOver: Measure) => Promise<void>,
 ): Promise<void> {
   await using backends = new AsyncDisposableStack();
+  const leaving = new AbortController();
   const reign: { now: { election: Election; term: Term } | null } = { now: null };
   let elected = (): void => {};
   for (let nth = 0; nth < count; nth += 1) {
@@ -91,7 +92,7 @@ async function withCandidates(
       reign.now = { election, term };
       elected();
     });
-    election.campaign().catch(() => {});
+    election.campaign({ signal: leaving.signal }).catch(() => {});
     // In the queue before the next one comes.
     await sleep(restMs);
   }
@@ -104,9 +105,11 @@ async function withCandidates(
       (resolve) => (elected = resolve),
       async () => term.resign(),
     );
-    election.campaign().catch(() => {});
+    election.campaign({ signal: leaving.signal }).catch(() => {});
     return took;
   });
+  // Nobody is to be elected by the departure of the others.
+  leaving.abort();
   await reign.now.term.resign();
 }
 

@@ -76,6 +76,8 @@ export class Life {
       await sweep(async (text, values) => link.query(text, values, call.signal), this.#sql);
       return link.query(this.#sql.openSession, [this.id, key, this.#ttlMs, takeover], call.signal);
     });
+    // Most leaders resign once. Then a successor waits, and to make this plan takes longer than all the rest of the hand-over.
+    await this.run(this.#sql.release.few, [this.id, [], [], false], call, "kept");
     return server;
   }
 

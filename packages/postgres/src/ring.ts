@@ -65,6 +65,8 @@ export class Ring {
     try {
       const { link } = await connect(this.#settings, { kind: "idle", ttlMs: this.#ttlMs }, call);
       finish = () => link.destroy(new Error("the watch is over"));
+      // Nobody's burial: the plan of it is made before there is a hurry.
+      await link.query(this.#sql.bury, ["", "", []], signal, "kept");
       for (;;) {
         const [next] = await link.query(this.#sql.neighbour, [this.#id], signal);
         const { id, life } = next ?? {};
@@ -74,7 +76,7 @@ export class Ring {
         watch.looks = 0;
         await link.query("select from pg_advisory_xact_lock_shared($1::bigint)", [life], signal);
         watch.life = null;
-        await link.query(this.#sql.bury, [id, "", []], signal);
+        await link.query(this.#sql.bury, [id, "", []], signal, "kept");
       }
     } catch {
       // The connection is gone or could not be had: the next proof begins anew.

@@ -786,6 +786,27 @@ describe("calls", () => {
     expect(await listeners()).toBe(0);
   });
 
+  test("the first release of a session finds its plan made", async () => {
+    const at = await store();
+    const { proxy, url } = await at.through();
+    const { session } = await at.open({ url });
+    const request = bid("x");
+    await grant(session, request);
+    const [parse, bind] = ["P".charCodeAt(0), "B".charCodeAt(0)];
+    const sent: (number | undefined)[] = [];
+    proxy.observe(({ direction, bytes }) => {
+      if (direction === "up" && bytes.includes(request.nonce)) sent.push(bytes[0]);
+    });
+    await session.release([request], call());
+    expect(sent).toEqual([bind]);
+    // Where it is not: what is asked for the first time is parsed.
+    await session.claim(
+      Array.from({ length: 11 }, () => ({ ...bid("y"), nonce: `${request.nonce}${nonce()}` })),
+      call(),
+    );
+    expect(sent[1]).toBe(parse);
+  });
+
   test("nobody has ever been a candidate: no tables, no leader", async () => {
     const at = await store();
     const adapter = at.adapter();
