@@ -1,0 +1,203 @@
+// The processes that elect each other while the store is away, seen from outside: what they must have done by when,
+// and what they must not have done at all.
+import { fork, type ChildProcess } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { hostNow } from "./figures.ts";
+import type { Footprint } from "./footprint.ts";
+import type { Account, CandidatesOptions, Order, Report } from "./outage-candidates.ts";
+
+const program = fileURLToPath(new URL("./outage-candidates.ts", import.meta.url));
+
+/** `close()` waits two seconds at most for what it gives back, for the session's end, and for the connections. */
+const closeLimitMs = 6_000;
+/** A question that is under way when a process closes may take its five seconds. */
+const questionMs = 5_000;
+/** When nothing is left to do, a process ends: what is left to it is the exit itself. */
+const exitLimitMs = 3_000;
+/** What a machine with more processes than cores may add to anything. */
+export const slackMs = 10_000;
+const startLimitMs = 60_000;
+
+/** One process. */
+class Member {
+  readonly name: string;
+  readonly problems: string[] = [];
+  /** For each election, when it was last known to lead it by a proof that was sent, or a claim that was granted, then. */
+  readonly leads = new Map<string, number>();
+  readonly exited: Promise<void>;
+  readonly #process: ChildProcess;
+  readonly #listeners = new Set<(report: Report) => void>();
+  #closing = false;
+  #killed = false;
+
+  constructor(options: CandidatesOptions, news: () => void) {
+    this.name = options.name;
+    this.#process = fork(program, [JSON.stringify(options)], {
+      execArgv: ["--conditions=@elect/source", "--expose-gc"],
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+    });
+    this.exited = new Promise((resolve) => {
+      // Not "exit": what it said last may come after that.
+      this.#process.once("close", (code, signal) => {
+        if (!this.#killed && !(this.#closing && code === 0)) {
+          this.#problem(`ended with ${signal ?? `code ${code}`}`);
+        }
+        resolve();
+      });
+    });
+    // A library that prints is one more thing that nobody has asked for.
+    for (const stream of [this.#process.stdout, this.#process.stderr]) {
+      stream?.setEncoding("utf8").on("data", (text: string) => this.#problem(`printed: ${text.trim()}`));
+    }
+    this.#process.on("message", (report: Report) => {
+      if (report.said === "problem") this.#problem(report.what);
+      if (report.said === "leads") {
+        for (const election of report.elections) this.leads.set(election, report.at);
+        news();
+      }
+      for (const listener of this.#listeners) listener(report);
+    });
+  }
+
+  async ready(): Promise<void> {
+    await this.#heard("ready", startLimitMs);
+  }
+
+  async weigh(): Promise<Footprint | undefined> {
+    this.#order({ do: "weigh" });
+    return (await this.#heard("weight", slackMs))?.weight;
+  }
+
+  /** Closes everything in it; settles when the process has ended by itself, or did not. */
+  async close(): Promise<Account | undefined> {
+    this.#closing = true;
+    this.#order({ do: "close" });
+    const closed = await this.#heard("closed", closeLimitMs + questionMs + slackMs);
+    if (closed === undefined) {
+      await this.kill();
+      return undefined;
+    }
+    const limit = closeLimitMs + slackMs;
+    if (closed.tookMs > limit) this.#problem(`close() took ${closed.tookMs.toFixed(0)} ms`);
+    const late = setTimeout(() => {
+      this.#problem("closed, and did not end by itself");
+      void this.kill();
+    }, exitLimitMs + slackMs);
+    await this.exited;
+    clearTimeout(late);
+    return closed.account;
+  }
+
+  async kill(): Promise<void> {
+    this.#killed = true;
+    this.#process.kill("SIGKILL");
+    await this.exited;
+  }
+
+  #problem(what: string): void {
+    this.problems.push(`${this.name}: ${what}`);
+  }
+
+  #order(order: Order): void {
+    if (this.#process.connected) this.#process.send(order);
+  }
+
+  /** Waits for a report; when it does not come, that is a problem, and there is none. */
+  async #heard<Said extends Report["said"]>(
+    said: Said,
+    ms: number,
+  ): Promise<Extract<Report, { said: Said }> | undefined> {
+    const { promise, resolve } = Promise.withResolvers<Extract<Report, { said: Said }> | undefined>();
+    const late = setTimeout(() => {
+      this.#problem(`hangs: nothing was heard of "${said}" within ${ms} ms`);
+      resolve(undefined);
+    }, ms);
+    const listener = (report: Report): void => {
+      if (report.said === said) resolve(report as Extract<Report, { said: Said }>);
+    };
+    this.#listeners.add(listener);
+    const report = await Promise.race([promise, this.exited.then(() => undefined)]);
+    this.#listeners.delete(listener);
+    clearTimeout(late);
+    return report;
+  }
+}
+
+export interface CrewOptions extends Omit<CandidatesOptions, "name" | "looksOn"> {
+  readonly size: number;
+  readonly name: string;
+}
+
+/** Processes that are all candidates in the same elections; the first one looks on, too. */
+export class Crew implements AsyncDisposable {
+  readonly #elections: readonly string[];
+  readonly #members: readonly Member[];
+  #news: PromiseWithResolvers<void> = Promise.withResolvers<void>();
+
+  private constructor({ size, ...options }: CrewOptions) {
+    this.#elections = options.elections;
+    const news = (): void => {
+      this.#news.resolve();
+      this.#news = Promise.withResolvers();
+    };
+    this.#members = Array.from(
+      { length: size },
+      (_, index) =>
+        new Member({ ...options, name: `${options.name}-${index + 1}`, looksOn: index === 0 }, news),
+    );
+  }
+
+  /** Settles when they run; the store may be away. */
+  static async muster(options: CrewOptions): Promise<Crew> {
+    const crew = new Crew(options);
+    await Promise.all(crew.#members.map(async (member) => member.ready()));
+    return crew;
+  }
+
+  get problems(): readonly string[] {
+    return this.#members.flatMap(({ problems }) => problems);
+  }
+
+  /**
+   * Settles when every election is led, as confirmed by the store after `since`: with how long that took. If it is not
+   * within the bound, with the elections that are not.
+   */
+  async lead(since: number, boundMs: number): Promise<number | readonly string[]> {
+    for (;;) {
+      const missing = this.#elections.filter((election) =>
+        this.#members.every(({ leads }) => (leads.get(election) ?? -Infinity) < since),
+      );
+      if (missing.length === 0) return hostNow() - since;
+      const left = since + boundMs - hostNow();
+      if (left <= 0) return missing;
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, left)));
+      await Promise.race([this.#news.promise, late]);
+      clearTimeout(timer);
+    }
+  }
+
+  /** In the order of the processes. */
+  async weigh(): Promise<Footprint[]> {
+    const weights = await Promise.all(this.#members.map(async (member) => member.weigh()));
+    return weights.flatMap((weight) => weight ?? []);
+  }
+
+  /** Closes all of them; the sum of their accounts. */
+  async close(): Promise<Account> {
+    const accounts = await Promise.all(this.#members.map(async (member) => member.close()));
+    const sum = (key: keyof Account): number =>
+      accounts.reduce((total, account) => total + (account?.[key] ?? 0), 0);
+    return {
+      terms: sum("terms"),
+      troubles: sum("troubles"),
+      answered: sum("answered"),
+      unreachable: sum("unreachable"),
+      observed: sum("observed"),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#members.map(async (member) => member.kill()));
+  }
+}
