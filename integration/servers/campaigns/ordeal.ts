@@ -4,11 +4,12 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { inspect } from "node:util";
 import { connect } from "@elect/core";
 import { checkHistory, readHistory } from "@elect/testing";
 import { hostNow } from "./figures.ts";
 import type { Footprint } from "./footprint.ts";
-import type { Account } from "./outage-candidates.ts";
+import type { Account } from "./outage-reports.ts";
 import { Crew, slackMs } from "./outage-crew.ts";
 import type { Outage, Site } from "./outage-sites.ts";
 import { Seeded } from "../../../packages/testing/src/seeded.ts";
@@ -64,8 +65,12 @@ export async function ordeal(site: Site, plan: Plan): Promise<Outcome> {
   const directory = mkdtempSync(join(tmpdir(), "elect-outages-"));
   try {
     const trial = new Ordeal(site, plan, directory, await boundOf(site));
-    await trial.outages();
-    if (plan.links) await trial.brokenLinks();
+    try {
+      await trial.outages();
+      if (plan.links) await trial.brokenLinks();
+    } catch (error) {
+      trial.gaveUp(error);
+    }
     return trial.outcome();
   } finally {
     rmSync(directory, { recursive: true });
@@ -150,6 +155,11 @@ class Ordeal {
     await this.#dismiss(crew);
   }
 
+  /** What went wrong so far is told all the same. */
+  gaveUp(error: unknown): void {
+    this.#faults.push(`gave up: ${inspect(error)}`);
+  }
+
   outcome(): Outcome {
     const claims = this.#judgeHistories();
     return {
@@ -209,7 +219,7 @@ class Ordeal {
     this.#faults.push(
       `${name} (outage ${this.#overcome.length + 1}): ${led.join(", ")} not led within ${this.#boundMs} ms, but ${end}`,
     );
-    if (typeof late !== "number") throw new Error([...this.#faults, ...crew.problems].join("\n"));
+    if (typeof late !== "number") throw new Error(["nobody leads any more", ...crew.problems].join("\n"));
   }
 
   async #dismiss(crew: Crew): Promise<void> {

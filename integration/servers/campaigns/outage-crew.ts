@@ -4,7 +4,7 @@ import { fork, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { hostNow } from "./figures.ts";
 import type { Footprint } from "./footprint.ts";
-import type { Account, CandidatesOptions, Order, Report } from "./outage-candidates.ts";
+import type { Account, CandidatesOptions, Order, Report } from "./outage-reports.ts";
 
 const program = fileURLToPath(new URL("./outage-candidates.ts", import.meta.url));
 
@@ -52,7 +52,9 @@ class Member {
     this.#process.on("message", (report: Report) => {
       if (report.said === "problem") this.#problem(report.what);
       if (report.said === "leads") {
-        for (const election of report.elections) this.leads.set(election, report.at);
+        for (const election of report.elections) {
+          this.leads.set(election, Math.max(report.at, this.leads.get(election) ?? 0));
+        }
         news();
       }
       for (const listener of this.#listeners) listener(report);

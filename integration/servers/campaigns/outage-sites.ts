@@ -1,4 +1,5 @@
-// Where candidates elect, and what can happen to it: single servers. Topologies are in outage-topologies.ts.
+// Where candidates elect, and what can happen to it: single servers. Topologies are in outage-quorums.ts and outage-failovers.ts.
+import { setTimeout as sleep } from "node:timers/promises";
 import { openFaultProxy, type FaultProxy } from "@elect/testing";
 import { startRedis, type Server } from "../src/index.ts";
 import { startOwnStore, storeNames, type Store, type StoreName } from "./stores.ts";
@@ -103,4 +104,14 @@ export function restarting(name: string, server: Server, strike: () => Promise<v
 
 export function times<Item>(count: number, item: Item): Item[] {
   return Array.from({ length: count }, () => item);
+}
+
+const patienceMs = 60_000;
+
+export async function until<T>(what: string, found: () => Promise<T | undefined>): Promise<T> {
+  for (const late = performance.now() + patienceMs; performance.now() < late; await sleep(100)) {
+    const answer = await found().catch(() => undefined);
+    if (answer !== undefined) return answer;
+  }
+  throw new Error(`not within ${patienceMs / 1000} s: ${what}`);
 }

@@ -8,26 +8,22 @@ import { quantile } from "./figures.ts";
 import { growth } from "./footprint.ts";
 import { ordeal, type Outcome } from "./ordeal.ts";
 import { singleNames, startSingle, type Site } from "./outage-sites.ts";
-import { topologies } from "./outage-topologies.ts";
+import { postgresPair, redisSentinel } from "./outage-failovers.ts";
+import { etcdCluster, zookeeperEnsemble } from "./outage-quorums.ts";
 
-/** Topologies take some ten seconds to come back. */
-const restartsOfTopology = 20;
+interface Entry {
+  readonly name: string;
+  readonly start: () => Promise<Site>;
+  /** Unless it is told otherwise. Topologies take some ten seconds to come back. */
+  readonly restarts: number;
+}
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { seed: { type: "string" }, leak: { type: "string" } },
-});
-const [restarts, only] = positionals;
-const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
-const leakKb = Number(values.leak ?? 0);
-
-const starts: [name: string, start: () => Promise<Site>, restarts: number][] = [
-  ...singleNames.map((name): (typeof starts)[number] => [name, async () => startSingle(name), 200]),
-  ...Object.entries(topologies).map(([name, start]): (typeof starts)[number] => [
-    name,
-    start,
-    restartsOfTopology,
-  ]),
+const entries: readonly Entry[] = [
+  ...singleNames.map((name): Entry => ({ name, start: async () => startSingle(name), restarts: 200 })),
+  { name: "etcd, three members", start: etcdCluster, restarts: 20 },
+  { name: "ZooKeeper, three servers", start: zookeeperEnsemble, restarts: 20 },
+  { name: "Redis Sentinel", start: redisSentinel, restarts: 10 },
+  { name: "PostgreSQL with a standby", start: postgresPair, restarts: 20 },
 ];
 
 function report({ site, overcome, restarts: count, boundMs, account, claims }: Outcome): void {
@@ -46,17 +42,33 @@ function report({ site, overcome, restarts: count, boundMs, account, claims }: O
   );
 }
 
+/** Settles with what went wrong. */
+async function campaign({ name, start, restarts }: Entry, seed: number, leakKb: number): Promise<string[]> {
+  console.log(`${name}: seed ${seed}`);
+  await using site = await start();
+  const outcome = await ordeal(site, { restarts, seed, links: true, processes: 3, leakKb });
+  report(outcome);
+  const { lines, faults } = growth(outcome.footprints);
+  for (const line of lines) console.log(`${name}: ${line}`);
+  return [...outcome.faults, ...faults.map((fault) => `${name} (seed ${seed}): ${fault}`)];
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { seed: { type: "string" }, leak: { type: "string" } },
+});
+const [restarts, only] = positionals;
+const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
+const chosen = entries.filter(({ name }) => only === undefined || name === only);
+if (chosen.length === 0)
+  throw new Error(`no such store: ${only}. Any of: ${entries.map(({ name }) => name).join("; ")}`);
+
 await makeEngineReady();
 const faults: string[] = [];
-for (const [name, start, usual] of starts.filter(([each]) => only === undefined || each === only)) {
-  await using site = await start();
-  const plan = { restarts: Number(restarts ?? usual), seed, links: true, processes: 3, leakKb };
-  console.log(`${name}: seed ${seed}`);
-  const outcome = await ordeal(site, plan);
-  report(outcome);
-  const grown = growth(outcome.footprints);
-  for (const line of grown.lines) console.log(`${name}: ${line}`);
-  faults.push(...outcome.faults, ...grown.faults.map((fault) => `${name} (seed ${seed}): ${fault}`));
+// One after the other: what is measured is not to be the other stores.
+for (const entry of chosen) {
+  const wanted = { ...entry, restarts: Number(restarts ?? entry.restarts) };
+  faults.push(...(await campaign(wanted, seed, Number(values.leak ?? 0))));
 }
 for (const fault of faults) console.error(`failed: ${fault}`);
 process.exitCode = faults.length === 0 ? 0 : 1;

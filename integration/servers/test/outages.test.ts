@@ -44,7 +44,7 @@ function outcomeOf(name: string, skip: (reason: string) => void): Outcome | unde
 }
 
 test.for(storeNames)(
-  "G-22 %s is killed, shut down, paused: nothing unhandled, no overlap, elections resume, the processes end",
+  "G-21 G-22 %s is away at the start, killed, shut down, paused: nothing unhandled, no overlap, elections resume, the processes end",
   (name, { skip }) => {
     const outcome = outcomeOf(name, skip);
     expect(outcome?.faults).toEqual([]);
