@@ -1,11 +1,12 @@
 // What a process holds: memory after a forced collection, open files, sockets. And whether that stays flat.
 import { readdirSync, readlinkSync } from "node:fs";
 import { setImmediate as turn } from "node:timers/promises";
+import { getHeapSpaceStatistics } from "node:v8";
 import { quantile } from "./figures.ts";
 
 export interface Footprint {
   readonly rssKb: number;
-  /** What JavaScript holds, in V8's heap and outside of it. */
+  /** What JavaScript holds, in V8's heap and outside of it; compiled code, of which there is more for an hour, aside. */
   readonly heapKb: number;
   /** Entries of `process.getActiveResourcesInfo()`: what keeps the process alive. */
   readonly resources: number;
@@ -22,10 +23,12 @@ export async function footprint(): Promise<Footprint> {
     await turn();
     gc();
   }
-  const { rss, heapUsed, external } = process.memoryUsage();
+  const { rss, external } = process.memoryUsage();
+  const data = getHeapSpaceStatistics().filter(({ space_name }) => !/code|trusted/.test(space_name));
+  const heap = data.reduce((sum, { space_used_size }) => sum + space_used_size, 0);
   return {
     rssKb: rss / 1024,
-    heapKb: (heapUsed + external) / 1024,
+    heapKb: (heap + external) / 1024,
     resources: process.getActiveResourcesInfo().length,
     sockets: process.platform === "linux" ? openSockets() : -1,
   };

@@ -78,10 +78,10 @@ class SingleSite implements Site {
       name: "paused",
       restarts: false,
       partial: false,
-      strike: async () => server.pause(),
+      strike: async () => freeze(server),
       mend: async () => server.unpause(),
     };
-    const dyingInASilence = restarting("paused, then killed", server, async () => server.pause());
+    const dyingInASilence = restarting("paused, then killed", server, async () => freeze(server));
     this.outages = [...times(5, killed), ...times(2, shutDown), ...times(2, paused), dyingInASilence];
   }
 
@@ -100,6 +100,18 @@ class SingleSite implements Site {
 
 export function restarting(name: string, server: Server, strike: () => Promise<void>): Outage {
   return { name, restarts: true, partial: false, strike, mend: async () => server.restart() };
+}
+
+/** A process that is just being forked or ended cannot always be frozen; the engine says so, and is asked again. */
+export async function freeze(server: Server): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await server.pause();
+    } catch (error) {
+      if (tries === 10 || !String(error).includes("unable to freeze")) throw error;
+      await sleep(100);
+    }
+  }
 }
 
 export function times<Item>(count: number, item: Item): Item[] {
