@@ -1,7 +1,7 @@
 // A process that is a candidate in many elections: all on one backend, so that they share one session.
 //
 // It says how many it leads whenever that number has grown, with the instants at which it came to.
-import { connect, createElection, type Term } from "@elect/core";
+import { ClosedError, connect, createElection, type Term } from "@elect/core";
 import { hostNow } from "./figures.ts";
 
 export interface CrowdOptions {
@@ -24,7 +24,10 @@ if (process.send !== undefined) {
       terms.push(term);
       if (elected.push(hostNow()) === 1) setImmediate(report);
     });
-    void election.campaign();
+    // Who still waits when its parent is done with it is told so.
+    election.campaign().catch((error: unknown) => {
+      if (!(error instanceof ClosedError)) throw error;
+    });
   }
   const report = (): void => {
     process.send?.(elected satisfies CrowdReport);
