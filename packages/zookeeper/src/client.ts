@@ -6,10 +6,11 @@
 
 import type { Call } from "@elect/core/adapter";
 import { DriverGuard } from "./driver-guard.ts";
-import { driver, nodeDeleted, type Acl, type DriverClient, type WatchEvent } from "./driver.ts";
+import { driver, type Acl, type DriverClient } from "./driver.ts";
 import { authRefused, LinkError, SessionOver } from "./errors.ts";
 import type { Target } from "./options.ts";
-import { Wire, type Changed } from "./wire.ts";
+import { Watches } from "./watches.ts";
+import { Wire } from "./wire.ts";
 
 /** Another session to go on with (or to end). */
 export interface Resumed {
@@ -40,7 +41,7 @@ export class Link {
   readonly #events: LinkEvents;
   readonly #waiters = new Set<Waiter>();
   readonly #wires = new Set<Wire>();
-  readonly #watching = new Map<string, Set<Changed>>();
+  readonly #watches = new Watches((say) => this.#tell(say));
   /** `going`: we dropped the connection, and the socket has yet to say that it closed. */
   #phase: "down" | "up" | "going" = "down";
   #ended: Error | null = null;
@@ -175,8 +176,7 @@ export class Link {
       address: this.address,
       cork: () => this.#guard.cork(),
       answered: () => void (this.#answers += 1),
-      watched: (path, changed) => this.#watched(path, changed),
-      watcher: this.#watcher,
+      watches: this.#watches,
     });
     if (this.#phase === "up") this.#wires.add(wire);
     else wire.end(this.#ended ?? this.#loss);
@@ -260,28 +260,21 @@ export class Link {
   }
 
   #endWires(cause: Error): void {
-    this.#watching.clear();
+    this.#watches.clear();
     for (const wire of this.#wires) wire.end(cause);
     this.#wires.clear();
   }
 
-  #watched(path: string, changed: Changed): void {
-    const watching = this.#watching.get(path);
-    if (watching === undefined) this.#watching.set(path, new Set([changed]));
-    else watching.add(changed);
-  }
-
-  /** One function for all watches: the driver warns on the console from the eleventh listener of a path on. */
-  readonly #watcher = ({ type, path }: WatchEvent): void => {
-    const watching = this.#watching.get(path);
-    this.#watching.delete(path);
-    for (const changed of watching ?? []) this.#tell(() => changed(path, type === nodeDeleted));
-  };
-
-  /** We are inside the driver's socket handler, where nobody else's code should run. */
+  /**
+   * We are inside the driver's socket handler, where nobody else's code should run. And what is told comes after what
+   * the answers before it set off: of a packet that holds "you lead" and "your leader node was deleted", the second
+   * must not be heard first. (A tick that is asked for in a microtask comes when all microtasks are done.)
+   */
   #tell(say: (events: LinkEvents) => void): void {
-    queueMicrotask(() => {
-      if (this.#ended === null) say(this.#events);
-    });
+    queueMicrotask(() =>
+      process.nextTick(() => {
+        if (this.#ended === null) say(this.#events);
+      }),
+    );
   }
 }

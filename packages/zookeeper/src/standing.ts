@@ -11,7 +11,8 @@
 import type { Claim } from "@elect/core/adapter";
 import { inWindows } from "./in-windows.ts";
 import { isOwn, type Paths } from "./paths.ts";
-import type { Changed, Wire } from "./wire.ts";
+import type { Changed } from "./watches.ts";
+import type { Wire } from "./wire.ts";
 
 export interface Standing {
   readonly claim: Claim;

@@ -12,7 +12,8 @@ import { SessionOver } from "./errors.ts";
 import type { Target } from "./options.ts";
 import { decodeRecord, inWaitingOrder, leaderOf, type Paths } from "./paths.ts";
 import { endSession } from "./session.ts";
-import type { Changed, Wire } from "./wire.ts";
+import type { Changed } from "./watches.ts";
+import type { Wire } from "./wire.ts";
 
 /** This session owns nothing; its timeout only decides when the server forgets it. */
 const timeoutMs = 30_000;

@@ -3,9 +3,7 @@
 import { type Acl, type Done, type DriverClient, type mode, type MultiResult, type Stat } from "./driver.ts";
 import { code, codeOf, LinkError, refusalOf, SessionOver } from "./errors.ts";
 import type { Node } from "./paths.ts";
-
-/** Told once that the node changed; `gone`: it was deleted. A function watches a path once, however often it asks. */
-export type Changed = (path: string, gone: boolean) => void;
+import type { Changed, Watches } from "./watches.ts";
 
 export type Operation =
   | { readonly kind: "check"; readonly path: string; readonly version: number }
@@ -32,8 +30,7 @@ export interface WireHost {
   cork(): void;
   /** Called when the server has answered, whatever it said. */
   answered(): void;
-  watched(path: string, changed: Changed): void;
-  watcher(event: { readonly type: number; readonly path: string }): void;
+  readonly watches: Watches;
 }
 
 export class Wire {
@@ -51,6 +48,11 @@ export class Wire {
 
   end(cause: Error): void {
     this.#ended ??= cause;
+  }
+
+  /** Whether this function will be told of the node's next change. */
+  watches(path: string, changed: Changed): boolean {
+    return this.open && this.#host.watches.has(path, changed);
   }
 
   /** The created node's path; `null`: its parent is missing. Throws what `tolerated` does not name. */
@@ -93,15 +95,14 @@ export class Wire {
 
   /** `null`: there is no such node, and then no watch on it either. */
   async read(path: string, changed?: Changed): Promise<Node | null> {
-    const { client, watcher, watched } = this.#host;
+    const { client, watches } = this.#host;
     const [data, stat] = await this.#ask<[Buffer | undefined, Stat]>(
       path,
       (done) => {
         if (changed === undefined) client.getData(path, done);
         else
-          client.getData(path, watcher, (error, ...values) => {
-            // Registered in the same turn as the driver does, so that no event falls between.
-            if (error === null) watched(path, changed);
+          client.getData(path, watches.fire, (error, ...values) => {
+            if (error === null) watches.add(path, changed);
             done(error, ...values);
           });
       },
@@ -112,10 +113,10 @@ export class Wire {
 
   /** Watches the path whether or not there is a node: also for its creation. */
   async watch(path: string, changed: Changed): Promise<void> {
-    const { client, watcher, watched } = this.#host;
+    const { client, watches } = this.#host;
     await this.#ask(path, (done) =>
-      client.exists(path, watcher, (error) => {
-        if (error === null) watched(path, changed);
+      client.exists(path, watches.fire, (error) => {
+        if (error === null) watches.add(path, changed);
         done(error);
       }),
     );

@@ -7,7 +7,7 @@ import { openFaultProxy } from "@elect/testing";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { ZooKeeperAdapter } from "../src/adapter.ts";
 import { resolveOptions } from "../src/options.ts";
-import { fakeServer, op } from "./fake-server.ts";
+import { fakeServer, int, op, stat } from "./fake-server.ts";
 import { guarded, raw } from "./raw-driver.ts";
 import { call, Heard, makeLink, nonce, store, target } from "./support.ts";
 
@@ -113,6 +113,26 @@ describe("A5.4 connecting and closing", () => {
     fake.connections[0]!.notify(2, "/a");
     await expect.poll(() => told).toBe(20);
     expect(warnings).toEqual([]);
+  });
+
+  test("A5.4 watches: what is told behind an answer, in the same packet, comes after all that the answer sets off", async () => {
+    const fake = await fakeServer(({ connection, xid, type }) => {
+      if (type !== op.getData) return undefined;
+      connection.socket.cork();
+      connection.reply(xid, 0, Buffer.concat([int(0), stat()]));
+      connection.notify(2, "/a");
+      connection.socket.uncork();
+      return "handled";
+    });
+    const order: string[] = [];
+    const link = guarded(fake);
+    await link.during(call(), async (wire) => {
+      await wire.read("/a", () => void order.push("told"));
+      // As many turns of the microtask queue as there may be awaits between an answer and core.
+      for (let turn = 0; turn < 100; turn += 1) await Promise.resolve();
+      order.push("answered");
+    });
+    await expect.poll(() => order).toEqual(["answered", "told"]);
   });
 
   test("ZK-15: credentials that the server does not accept are a refusal, not a retry", async () => {

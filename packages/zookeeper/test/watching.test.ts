@@ -39,6 +39,28 @@ describe("S5: third parties are noticed", () => {
     });
   }
 
+  test("when they delete the leader node, and that is told in one packet with the answer that it is ours", async () => {
+    const zk = store();
+    const { proxy, url } = await proxied();
+    const { session, heard } = await zk.open({ url });
+    const operator = await zk.operator();
+    const disarm = proxy.observe(({ direction, bytes }) => {
+      if (direction === "up" && bytes.includes("/a/leader")) proxy.silence("down");
+    });
+    const claiming = claim(session, bid("a"));
+    await expect.poll(async () => operator.read(zk.paths.leader("a"))).not.toBeNull();
+    const told = proxy.once(
+      ({ direction, bytes }) => direction === "down" && bytes.includes(zk.paths.leader("a")),
+      "hold",
+    );
+    await operator.remove(zk.paths.leader("a"));
+    await told.seen;
+    disarm();
+    proxy.heal();
+    const [answer] = await Promise.all([claiming, heard.next("lost a")]);
+    expect(answer).toMatchObject({ kind: "granted" });
+  });
+
   test("when they delete the place of somebody who waits, who queues again", async () => {
     const zk = store();
     const [a, b] = [await zk.open(), await zk.open()];
