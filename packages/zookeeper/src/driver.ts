@@ -10,6 +10,7 @@ export interface Stat {
   readonly ctime: Buffer;
   readonly version: number;
   readonly ephemeralOwner: Buffer;
+  readonly numChildren: number;
 }
 
 /** Errors are `Exception`s with a numeric code, or whatever an `assert` in the driver throws. */

@@ -6,19 +6,21 @@
  * and it goes in the same transaction as the session. No clock is involved.
  */
 
-import type { MultiResult, Stat } from "./driver.ts";
 import { asError, code, codeOf } from "./errors.ts";
 import { decodeRecord, Paths, tokenOf } from "./paths.ts";
 
 /** What is used of a connected `node-zookeeper-client` client of yours. */
 export interface GuardingClient<T extends GuardingTransaction> {
-  getData(path: string, done: (error: object | null, data: Buffer | undefined, stat: Stat) => void): void;
+  getData(
+    path: string,
+    done: (error: object | null, data: Buffer | undefined, stat: { readonly czxid: Buffer }) => void,
+  ): void;
   transaction(): T;
 }
 
 export interface GuardingTransaction {
   check(path: string, version?: number): unknown;
-  commit(done: (error: object | null, results?: readonly MultiResult[]) => void): void;
+  commit(done: (error: object | null, results?: readonly { readonly err?: number }[]) => void): void;
 }
 
 /** A term, or what you kept of it. */

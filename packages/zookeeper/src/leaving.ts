@@ -49,8 +49,8 @@ async function find({ wire, paths, session }: Leaving, { election, nonce }: Clai
 /** S6: the last one out removes the election's node, which is made again when somebody comes. */
 async function tidy({ wire, paths }: Leaving, election: string): Promise<void> {
   const path = paths.election(election);
-  const children = await wire.children(path);
-  if (children?.length === 0) await wire.remove(path);
+  const node = await wire.read(path);
+  if (node?.stat.numChildren === 0) await wire.remove(path);
 }
 
 function remove(path: string): Operation {

@@ -91,8 +91,10 @@ const placeName = /^c-([0-9a-f]{16})-([^-]+)-(-?\d+)$/;
 
 /**
  * The places among an election's children, first come first. Everything else (`leader`, what others put there) is
- * left out. The counter is a signed 32-bit number that runs on from 2147483647 to -2147483648 (ZK-10): no queue
- * is 2³¹ places long, so the difference, wrapped to 32 bits, says which of two is the older.
+ * left out. The counter is a signed 32-bit number (ZK-10). Some servers let it run on from 2147483647 to -2147483648: no
+ * queue is 2³¹ places long, so the difference, wrapped to 32 bits, says which of two is the older. Others (3.9) stay at
+ * 2147483647 for as long as the node lives: there, those that are left without an order get the order of their names,
+ * which is nobody's turn, but the same for all who look.
  */
 export function inWaitingOrder(children: readonly string[]): Place[] {
   const places: Place[] = [];
@@ -101,7 +103,7 @@ export function inWaitingOrder(children: readonly string[]): Place[] {
     if (session === undefined || nonce === undefined || digits === undefined) continue;
     places.push({ node, session, nonce, sequence: Number(digits) });
   }
-  return places.toSorted((a, b) => (a.sequence - b.sequence) | 0);
+  return places.toSorted((a, b) => (a.sequence - b.sequence) | 0 || (a.node < b.node ? -1 : 1));
 }
 
 /** What a place and a leader node hold. `place` is the leader's place, by which a guarded write knows it. */
@@ -145,7 +147,7 @@ export function leaderOf(node: Node | null): LeaderRecord | null {
 }
 
 /** The fencing token: the zxid of the transaction that created the leader node (epoch << 32 | counter). */
-export function tokenOf(stat: Stat): bigint {
+export function tokenOf(stat: Pick<Stat, "czxid">): bigint {
   return stat.czxid.readBigInt64BE(0);
 }
 

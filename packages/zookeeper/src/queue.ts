@@ -20,6 +20,7 @@ import {
 } from "@elect/core/adapter";
 import { mode } from "./driver.ts";
 import { code } from "./errors.ts";
+import type { Generation } from "./generation.ts";
 import { inWindows } from "./in-windows.ts";
 import { leave, type Leaving } from "./leaving.ts";
 import {
@@ -47,17 +48,13 @@ export interface QueueEvents extends StandingEvents {
 }
 
 export interface QueueOptions extends StandingsOptions {
-  /** The session's. */
-  readonly nonce: string;
-  readonly generation: number;
-  readonly events: QueueEvents;
+  readonly generation: Generation;
 }
 
 export class Queue {
   readonly #options: QueueOptions;
   readonly #standings: Standings;
-  /** S4: what claims carry. `null`: raise it before the next claim, to learn it. */
-  #generation: number | null;
+  readonly #generation: Generation;
 
   constructor(options: QueueOptions) {
     this.#options = options;
@@ -67,7 +64,7 @@ export class Queue {
 
   async claim(wire: Wire, requests: readonly ClaimRequest[]): Promise<ClaimAnswer[]> {
     const unclear = requests.some(({ nonce }) => this.#standings.get(nonce)?.unclear);
-    if (unclear || this.#generation === null) await this.#raise(wire);
+    if (unclear || !this.#generation.known) await this.#generation.raise(wire);
     return inWindows(requests, async (request) => {
       try {
         return await this.#claim(wire, request);
@@ -80,31 +77,20 @@ export class Queue {
 
   async release(wire: Wire, claims: readonly Claim[]): Promise<void> {
     const known = claims.every(({ nonce }) => this.#standings.get(nonce)?.unclear === false);
-    if (!known) await this.#raise(wire);
+    if (!known) await this.#generation.raise(wire);
     await inWindows(claims, (claim) =>
       leave(this.#leaving(wire), claim, this.#standings.remove(claim.nonce)),
     );
   }
 
   async dispose(wire: Wire, claims: readonly Claim[]): Promise<void> {
-    await this.#raise(wire);
+    await this.#generation.raise(wire);
     for (const { nonce } of claims) this.#standings.remove(nonce);
     await inWindows(claims, (claim) => leave(this.#leaving(wire), claim, undefined));
   }
 
   async watchAgain(): Promise<void> {
     await this.#standings.watchAgain();
-  }
-
-  /**
-   * A claim that carries an older generation is refused from here on, wherever it may have been held up. Being a
-   * write, this also makes sure that what is read next shows every older request that came through.
-   */
-  async #raise(wire: Wire): Promise<void> {
-    this.#generation = null;
-    const stat = await wire.setData(this.#generationPath, nothing);
-    if (stat === null) throw this.#deleted();
-    this.#generation = stat.version;
   }
 
   async #claim(wire: Wire, request: ClaimRequest): Promise<ClaimAnswer> {
@@ -142,13 +128,7 @@ export class Queue {
   }
 
   async #join(wire: Wire, standing: Standing, candidate: CandidateRecord): Promise<null> {
-    const outcome = await creating(standing, () =>
-      wire.multi([
-        this.#checkGeneration(),
-        { kind: "create", mode: mode.ephemeralSequential, ...this.#newPlace(standing, candidate) },
-      ]),
-    );
-    if (!outcome.done && outcome.failed === 0) throw this.#outdated(outcome);
+    await this.#queue(wire, standing, [this.#createPlace(standing, candidate)]);
     return null;
   }
 
@@ -157,21 +137,20 @@ export class Queue {
     const { paths } = this.#options;
     const { election } = standing.claim;
     const place = firstPlace(this.#owner(standing));
-    const outcome = await creating(standing, () =>
-      wire.multi([
-        this.#checkGeneration(),
+    const [outcome, answer] = await Promise.all([
+      this.#queue(wire, standing, [
         { kind: "create", path: paths.election(election), data: nothing, mode: mode.persistent },
-        { kind: "create", mode: mode.ephemeralSequential, ...this.#newPlace(standing, candidate) },
+        this.#createPlace(standing, candidate),
         this.#createLeader(standing, place, candidate),
       ]),
-    );
+      this.#read(wire, standing, place),
+    ]);
     if (outcome.done) {
       if (outcome.results[2]?.path !== paths.place(election, place))
         throw new Error("a new queue does not begin at 0");
       standing.place = place;
-      return this.#read(wire, standing, place);
+      return answer;
     }
-    if (outcome.failed === 0) throw this.#outdated(outcome);
     // Somebody else was faster (look again), or the node above was deleted.
     if (outcome.code === code.noNode)
       await wire.create(paths.elections, nothing, mode.persistent, code.nodeExists);
@@ -184,36 +163,33 @@ export class Queue {
     place: string,
     candidate: CandidateRecord,
   ): Promise<ClaimAnswer | null> {
+    const path = this.#options.paths.place(standing.claim.election, place);
     standing.next = false;
-    const [outcome, answer] = await Promise.all([
-      wire.multi([
-        this.#checkGeneration(),
-        {
-          kind: "check",
-          path: this.#options.paths.place(standing.claim.election, place),
-          version: anyVersion,
-        },
+    const [, answer] = await Promise.all([
+      this.#commit(wire, [
+        { kind: "check", path, version: anyVersion },
         this.#createLeader(standing, place, candidate),
       ]),
-      // Sent behind it on the same connection, so it sees what became of it.
       this.#read(wire, standing, place),
     ]);
-    if (!outcome.done && outcome.failed === 0) throw this.#outdated(outcome);
     return answer;
   }
 
   /**
-   * Reads who leads: we, with the czxid that is our token, or somebody else. (The multi's answer does not tell the
-   * czxid, nor, after a lost reply, that it is ours.) `null`: nobody leads, or our place is gone.
+   * Reads who leads: we, with the czxid that is our token, or somebody else. Sent right behind the multi that may
+   * have made us leader, on the same connection, it sees what became of it; the multi's answer tells neither the
+   * czxid nor, after a lost reply, that the leader is us. `null`: nobody leads, or our place is gone.
    */
   async #read(wire: Wire, standing: Standing, place: string): Promise<ClaimAnswer | null> {
     const { paths } = this.#options;
     const { election } = standing.claim;
-    const [leader, own] = await Promise.all([
+    const own = paths.place(election, place);
+    const [leader, isThere] = await Promise.all([
       wire.read(paths.leader(election), standing.onLeader),
-      wire.read(paths.place(election, place), standing.onPlace),
+      // Who waited watches it already.
+      wire.watches(own, standing.onPlace) || wire.read(own, standing.onPlace),
     ]);
-    if (leader === null || own === null) return null;
+    if (leader === null || isThere === null) return null;
     if (!isOwn(leader, this.#owner(standing))) return held(leader);
     standing.granted = true;
     return { kind: "granted", token: tokenOf(leader.stat) };
@@ -228,13 +204,16 @@ export class Queue {
     const { paths } = this.#options;
     const { election } = standing.claim;
     const path = paths.place(election, ahead.node);
+    const own = paths.place(election, place);
     standing.ahead = { path, first: ahead.first };
-    const [there, own, leader] = await Promise.all([
+    // Nothing new: both were among the children just now, and both are watched.
+    if (wire.watches(path, standing.onAhead) && wire.watches(own, standing.onPlace)) return held(null);
+    const [there, stillOwn, leader] = await Promise.all([
       wire.read(path, standing.onAhead),
-      wire.read(paths.place(election, place), standing.onPlace),
+      wire.read(own, standing.onPlace),
       wire.read(paths.leader(election)),
     ]);
-    return there === null || own === null ? null : held(leader);
+    return there === null || stillOwn === null ? null : held(leader);
   }
 
   #owner({ claim }: Standing): Owner {
@@ -246,24 +225,28 @@ export class Queue {
     return { wire, paths, session };
   }
 
-  get #generationPath(): string {
-    return this.#options.paths.generation(this.#options.nonce);
+  /** Until the answer is here, a place may be there that we have not heard of. */
+  async #queue(wire: Wire, standing: Standing, operations: readonly Operation[]): Promise<MultiOutcome> {
+    standing.unclear = true;
+    const outcome = await this.#commit(wire, operations);
+    standing.unclear = false;
+    return outcome;
   }
 
-  #checkGeneration(): Operation {
-    if (this.#generation === null) throw new Error("the session's generation is unknown");
-    return { kind: "check", path: this.#generationPath, version: this.#generation };
+  async #commit(wire: Wire, operations: readonly Operation[]): Promise<MultiOutcome> {
+    const outcome = await wire.multi([this.#generation.check(), ...operations]);
+    this.#generation.accept(outcome);
+    return outcome;
   }
 
   /** The server appends the number. */
-  #newPlace(
-    standing: Standing,
-    candidate: CandidateRecord,
-  ): { readonly path: string; readonly data: Buffer } {
+  #createPlace(standing: Standing, candidate: CandidateRecord): Operation {
     const { election, nonce } = standing.claim;
     return {
+      kind: "create",
       path: this.#options.paths.place(election, placePrefix(this.#owner(standing))),
       data: encodeRecord({ ...candidate, nonce, place: null }),
+      mode: mode.ephemeralSequential,
     };
   }
 
@@ -271,25 +254,6 @@ export class Queue {
     const data = encodeRecord({ ...candidate, nonce: claim.nonce, place });
     return { kind: "create", path: this.#options.paths.leader(claim.election), data, mode: mode.ephemeral };
   }
-
-  #outdated(outcome: MultiOutcome & { done: false }): Error {
-    this.#generation = null;
-    return outcome.code === code.noNode ? this.#deleted() : new Error("the claim's generation is outdated");
-  }
-
-  #deleted(): Error {
-    const reason = "its generation node was deleted";
-    this.#options.events.ended(reason);
-    return new Error(reason);
-  }
-}
-
-/** Until the answer is here, a place may be there that we have not heard of. */
-async function creating<T>(standing: Standing, create: () => Promise<T>): Promise<T> {
-  standing.unclear = true;
-  const created = await create();
-  standing.unclear = false;
-  return created;
 }
 
 function held(leader: Node | null): ClaimAnswer {

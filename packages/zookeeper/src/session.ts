@@ -23,6 +23,7 @@ import type {
 import type { Link, Resumed } from "./client.ts";
 import { mode } from "./driver.ts";
 import { code, SessionOver } from "./errors.ts";
+import { Generation } from "./generation.ts";
 import { withParents, type Paths } from "./paths.ts";
 import { Queue } from "./queue.ts";
 import type { Wire } from "./wire.ts";
@@ -56,7 +57,13 @@ export class ZooKeeperSession implements Session {
     this.ticket = writeTicket(link);
     this.#link = link;
     this.#node = paths.session(nonce);
-    this.#queue = new Queue({ paths, nonce, session: link.id, generation, wire: () => link.wire(), events });
+    this.#queue = new Queue({
+      paths,
+      session: link.id,
+      generation: new Generation(paths.generation(nonce), generation, (reason) => events.ended(reason)),
+      wire: () => link.wire(),
+      events,
+    });
   }
 
   async prove(_held: ReadonlyMap<string, Claim>, call: Call): Promise<Proof> {

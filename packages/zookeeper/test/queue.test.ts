@@ -1,6 +1,7 @@
 /** Waiting, waking and letting go: who is next, who is told, and what is left. */
 
 import { describe, expect, test } from "vitest";
+import { relay } from "./relay.ts";
 import { bid, call, claim, granted, nonce, proxied, store } from "./support.ts";
 
 describe("the queue", () => {
@@ -49,6 +50,82 @@ describe("the queue", () => {
     await a.session.release([first], call());
     // b was told, but has not claimed yet.
     expect(await claim(late.session, bid("a"))).toMatchObject({ kind: "held", by: null });
+    await granted(b.session, second);
+  });
+});
+
+/** What core does once in a while for those who wait: it claims again, without having been told to. */
+describe("the net under the watches", () => {
+  const [getData, getChildren, multi] = [4, 12, 14];
+
+  test("costs one request while nothing has changed, and sets no watch again", async () => {
+    const zk = store();
+    const way = await relay();
+    const [a, b] = [await zk.open(), await zk.open({ url: way.url })];
+    const [first, second] = [bid("a"), bid("a")];
+    await granted(a.session, first);
+    await claim(b.session, second);
+    for (let look = 0; look < 5; look += 1) {
+      way.requests.length = 0;
+      expect(await claim(b.session, second)).toMatchObject({ kind: "held" });
+      expect(way.requests).toEqual([getChildren]);
+    }
+    await a.session.release([first], call());
+    await b.heard.next("hint a");
+    way.requests.length = 0;
+    await granted(b.session, second);
+    expect(way.requests, "and the place is watched already").toEqual([multi, getData]);
+    expect(b.heard.all, "told once").toEqual([]);
+  });
+
+  test("finds that the one ahead has gone when its watch was lost", async () => {
+    const zk = store();
+    const way = await relay();
+    const [a, b] = [await zk.open(), await zk.open({ url: way.url })];
+    const [first, second] = [bid("a"), bid("a")];
+    const token = await granted(a.session, first);
+    await claim(b.session, second);
+    way.deaf = true;
+    await a.session.release([first], call());
+    await expect.poll(() => way.lost).toBe(1);
+    expect(b.heard.all).toEqual([]);
+    expect(await granted(b.session, second)).toBeGreaterThan(token);
+  });
+
+  test("finds that its own place was deleted when its watch was lost, and queues again", async () => {
+    const zk = store();
+    const way = await relay();
+    const [a, b] = [await zk.open(), await zk.open({ url: way.url })];
+    const [first, second] = [bid("a"), bid("a")];
+    await granted(a.session, first);
+    await claim(b.session, second);
+    const operator = await zk.operator();
+    const election = zk.paths.election("a");
+    const own = (await operator.children(election))!.find((node) => node.includes(second.nonce));
+    way.deaf = true;
+    await operator.remove(`${election}/${own}`);
+    await expect.poll(() => way.lost).toBe(1);
+    way.deaf = false;
+    expect(await claim(b.session, second)).toMatchObject({ kind: "held" });
+    expect(await operator.children(election), "two places and the leader").toHaveLength(3);
+    // The watches are those of the new place.
+    await a.session.release([first], call());
+    await b.heard.next("hint a");
+    await granted(b.session, second);
+  });
+
+  test("looks at everything again on a new connection, whose watches are none", async () => {
+    const zk = store();
+    const { proxy, url } = await proxied();
+    const [a, b] = [await zk.open(), await zk.open({ url })];
+    const [first, second] = [bid("a"), bid("a")];
+    await granted(a.session, first);
+    await claim(b.session, second);
+    proxy.reset();
+    await b.heard.next("doubt");
+    await claim(b.session, second);
+    await a.session.release([first], call());
+    await b.heard.next("hint a");
     await granted(b.session, second);
   });
 });
