@@ -222,7 +222,9 @@ export class Link {
   /** What belongs to the connection ends with it: watches, and whatever is under way on its wires. */
   #lose(cause: Error | null): void {
     const why =
-      cause?.message ?? "the server closed it (has it a quorum? too many connections from this host?)";
+      cause === null || isReset(cause)
+        ? "the server closed it (has it a quorum? too many connections from this host?)"
+        : cause.message;
     this.#loss = new LinkError(`No connection to ZooKeeper at ${this.address}: ${why}`, { cause });
     if (this.#phase !== "up") return;
     this.#phase = "going";
@@ -277,4 +279,9 @@ export class Link {
       }),
     );
   }
+}
+
+/** A server that closes while the handshake is on its way to it resets: the same to us as an orderly end. */
+function isReset(cause: Error): boolean {
+  return "code" in cause && cause.code === "ECONNRESET";
 }

@@ -88,7 +88,8 @@ export function refusalOf(serverCode: number, path: string, address: string): Re
     case code.saslRequired:
       return new RefusedError(
         "sasl",
-        `ZooKeeper at ${address} accepts SASL clients only, which the driver is not: use digest, or lift the requirement.`,
+        `ZooKeeper at ${address} wants clients to authenticate (enforce.auth.schemes, sessionRequireClientSASLAuth): if ` +
+          `it takes digest, set the option "auth"; if SASL only, which the driver does not speak, lift the requirement.`,
       );
     case code.quotaExceeded:
       return new RefusedError(

@@ -5,7 +5,6 @@ import { describe, expect, test } from "vitest";
 import { ZooKeeperAdapter } from "../src/adapter.ts";
 import { mode } from "../src/driver.ts";
 import { resolveOptions } from "../src/options.ts";
-import { inWaitingOrder } from "../src/paths.ts";
 import { fakeServer } from "./fake-server.ts";
 import { bid, call, claim, granted, Heard, hosts, makeLink, nonce, proxied, store, url } from "./support.ts";
 
@@ -134,16 +133,6 @@ describe("ZooKeeper", () => {
     await expect(opening).rejects.toThrow(/4000 ms at most.*maxSessionTimeout/);
   });
 
-  test("ZK-10: order holds while the counter runs over 2³¹, and the counter of a new queue starts at 0", () => {
-    const n = (sequence: number): string => `c-${"01".repeat(8)}-${"ab".repeat(16)}-${format(sequence)}`;
-    const running = [2147483646, 2147483647, -2147483648, -2147483647].map(n);
-    for (const shuffled of [running.toReversed(), [running[2]!, running[0]!, running[3]!, running[1]!]]) {
-      expect(inWaitingOrder(shuffled).map(({ node }) => node)).toEqual(running);
-    }
-    const later = [-2, -1, 0, 1].map(n);
-    expect(inWaitingOrder(later.toReversed()).map(({ node }) => node)).toEqual(later);
-  });
-
   test("ZK-13: a chroot is created; foreign children of an election are not candidates", async () => {
     const zk = store();
     const chroot = `/${zk.namespace}/deep/er`;
@@ -201,8 +190,3 @@ describe("ZooKeeper", () => {
     await expect(b.session.prove(none, call())).resolves.toMatchObject({ kind: "alive" });
   });
 });
-
-/** As Java's `%010d` writes it. */
-function format(sequence: number): string {
-  return sequence < 0 ? `-${String(-sequence).padStart(9, "0")}` : String(sequence).padStart(10, "0");
-}
