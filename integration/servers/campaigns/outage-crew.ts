@@ -33,7 +33,8 @@ class Member {
   constructor(options: CandidatesOptions, news: () => void) {
     this.name = options.name;
     this.#process = fork(program, [JSON.stringify(options)], {
-      execArgv: ["--conditions=@elect/source", "--expose-gc"],
+      // Room for new objects of one size: else V8 takes more whenever there was much to do, and keeps it.
+      execArgv: ["--conditions=@elect/source", "--expose-gc", "--max-semi-space-size=1"],
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     this.exited = new Promise((resolve) => {

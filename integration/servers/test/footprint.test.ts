@@ -27,7 +27,7 @@ test("noise and a warm-up are no growth", () => {
 
 test.for([
   { heapKb: 4 },
-  { rssKb: 20 },
+  { rssKb: 60 },
   { sockets: 0.05 },
   { resources: 0.1 },
 ] satisfies Partial<Footprint>[])("with each outage a little more: $0 is found", (leak) => {
