@@ -51,7 +51,7 @@ const leastWeighings = 100;
 /**
  * What may be added with each outage, or in all. The heap says most: where nothing is kept it grows by 0.1 to 0.6 kB, and
  * a leak of 4 kB shows as 4.3 (`--leak=4`). Resident memory comes in pages, holds the compiled code, and settles late: it
- * is there for what no heap knows of, and grows by 3 to 15 kB where nothing is kept.
+ * is there for what no heap knows of, and grows by 0 to 20 kB where nothing is kept.
  */
 const allowed = {
   heapKb: { perOutage: 1.5, inAll: Infinity },
