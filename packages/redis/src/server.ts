@@ -19,6 +19,8 @@ export function factsFrom(info: unknown, config: unknown): ServerFacts {
     const colon = line.indexOf(":");
     if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1));
   }
+  // Until it has read its log it says that it has none (`aof_enabled:0`), which is no reason to refuse it, or to wait later.
+  if (fields.get("loading") === "1") throw new Error("The server is still loading its data into memory");
   const policy = fields.get("maxmemory_policy") ?? "noeviction";
   const limited = (fields.get("maxmemory") ?? "0") !== "0";
   return {

@@ -2,7 +2,7 @@
  * What a server forgets, or loses to somebody: memory, keys, the time. What is left of a lease then, and who may lead next.
  */
 
-import type { ClaimRequest } from "@elect/core/adapter";
+import { ElectError, type ClaimRequest } from "@elect/core/adapter";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Durability } from "../src/options.ts";
 import {
@@ -111,8 +111,8 @@ describe("RD-6 appendfsync always", () => {
   const cap = 2000;
 
   /** A server on which somebody leads. As it is new, that took a while. */
-  async function led(appendonly: "always" | "no") {
-    const own = await ownServer({ appendonly });
+  async function led(appendonly: "always" | "no", args: readonly string[] = []) {
+    const own = await ownServer({ appendonly, args });
     const url = `${own.url}?namespace=${name}&maxTtl=${cap}`;
     const a = await candidate(url, { ttl: cap });
     const bid = a.bid("x", "a");
@@ -120,6 +120,27 @@ describe("RD-6 appendfsync always", () => {
     expect(await a.prove(bid)).toMatchObject({ kind: "alive" });
     return { own, url, a, bid, token };
   }
+
+  test("still reading its log, it says that it has none: it is waited for, and neither refused nor distrusted", async () => {
+    const { own, url } = await led("always", ["--key-load-delay", "200"]);
+    const fill = "for i = 1, 5000 do redis.call('SET', KEYS[1] .. i, '') end";
+    await plain(own.port).eval(fill, 1, "fill:");
+    await own.kill();
+    const restarted = own.restart();
+    const failures: Error[] = [];
+    const open = async (): Promise<Candidate | null> =>
+      candidate(`${url}&durability=required`, { ttl: cap }).catch((error: Error) => {
+        if (error instanceof ElectError) throw error;
+        failures.push(error);
+        return null;
+      });
+    let back = await open();
+    for (; back === null; back = await open()) await pass(20);
+    await restarted;
+    expect(failures.map(String).join("\n")).toMatch(/still loading/);
+    expect(back.session.warnings).toEqual([]);
+    tokenOf(await back.claim(back.bid("y")));
+  });
 
   test("restarted: the leader goes on, and others are elected at once", async () => {
     const { own, url, a, bid, token } = await led("always");
