@@ -15,6 +15,15 @@ export function onAbort(signal: AbortSignal | undefined, aborted: (reason: unkno
   return () => signal.removeEventListener("abort", listener);
 }
 
+/** Aborts with the first of two to abort, until it is let go of. */
+export function firstAbort(
+  ...signals: readonly (AbortSignal | undefined)[]
+): readonly [first: AbortSignal, letGo: () => void] {
+  const first = new AbortController();
+  const unlisten = signals.map((signal) => onAbort(signal, (reason) => first.abort(reason)));
+  return [first.signal, () => unlisten.forEach((off) => off())];
+}
+
 /** Settles like `work`, but rejects with the signal's reason when that comes first. `work` goes on unheard. */
 export async function raceAbort<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   const aborted = Promise.withResolvers<never>();

@@ -220,7 +220,7 @@ export class Candidacy implements Claimant, TermHost {
 
   #busy(): BusyError {
     return new BusyError(
-      `${this.who()} is ${this.state} already. One Election is one candidate: resign first, or create another.`,
+      `${this.who()} is ${this.state} already. One Election is one candidate: resign, or create another.`,
     );
   }
 }

@@ -1,6 +1,6 @@
 /** An election as its user holds it: a candidacy, and what others may see of the election. */
 
-import { onAbort } from "./abort.ts";
+import { firstAbort, onAbort } from "./abort.ts";
 import type { Inside } from "./backend.ts";
 import { Candidacy } from "./candidacy.ts";
 import type { Cancellation, CloseReport, Election, Remainder } from "./election.ts";
@@ -68,19 +68,17 @@ export class CandidateElection implements Election {
       await candidacy.givenBack();
       if (ownError) throw outcome.reason;
       signal?.throwIfAborted();
-      this.#throwIfClosed();
+      candidacy.closed.signal.throwIfAborted();
       if (outcome.status === "fulfilled" && whileLeading) return outcome.value;
     }
   }
 
   async leader({ signal }: Cancellation = {}): Promise<Leader | null> {
-    this.#throwIfClosed();
-    return readLeader(this.#inside, this.name, signal);
+    return this.#ask(signal, (stop) => readLeader(this.#inside, this.name, stop));
   }
 
   async candidates({ signal }: Cancellation = {}): Promise<Candidate[]> {
-    this.#throwIfClosed();
-    return readCandidates(this.#inside, this.name, signal);
+    return this.#ask(signal, (stop) => readCandidates(this.#inside, this.name, stop));
   }
 
   observe({ signal }: Cancellation = {}): AsyncGenerator<Leader | null, void, undefined> {
@@ -95,8 +93,10 @@ export class CandidateElection implements Election {
     await this.close();
   }
 
-  #throwIfClosed(): void {
-    this.#candidacy.closed.signal.throwIfAborted();
+  /** Nobody waits for an answer that comes after `close()`. */
+  #ask<T>(signal: AbortSignal | undefined, question: (stop: AbortSignal) => Promise<T>): Promise<T> {
+    const [stop, letGo] = firstAbort(signal, this.#candidacy.closed.signal);
+    return question(stop).finally(letGo);
   }
 
   async #close(): Promise<CloseReport> {

@@ -230,8 +230,8 @@ export class Claims {
     if (highest === null) return claimant.tell({ kind: "granted", nonce, token, lease });
     this.#unwant(entry);
     const error = new TokenRegressionError(
-      `Election "${election}" on ${this.#host.address}: the store minted token ${token} after ${highest}. It lost data ` +
-        `or was restored: raise "generation" of every candidate, or its counter above ${highest}.`,
+      `Election "${election}" on ${this.#host.address}: the store minted token ${token} after ${highest}. It was restored ` +
+        `or lost data: raise "generation" of every candidate, or its counter above that.`,
     );
     claimant.tell({ kind: "refused", nonce, error });
   }

@@ -79,7 +79,8 @@ export class MachineClock implements Clock {
   }
 
   timer(ms: number, fire: () => void): Timer {
-    const handle = setTimeout(fire, Math.min(ms, longestTimer));
+    // Node warns of a moment that has passed.
+    const handle = setTimeout(fire, Math.max(0, Math.min(ms, longestTimer)));
     return { cancel: () => clearTimeout(handle), unref: () => void handle.unref() };
   }
 

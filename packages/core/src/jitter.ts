@@ -9,5 +9,5 @@ export function about(clock: Clock, ms: number): number {
 
 /** How long to wait after so many failures in a row: from 20 ms, doubling, to `longest`; half to all of that. */
 export function backOff(clock: Clock, failures: number, longest: number): number {
-  return Math.min(longest, 20 * 2 ** Math.min(failures, 20)) * (0.5 + 0.5 * clock.random());
+  return Math.min(longest, 20 * 2 ** failures) * (0.5 + 0.5 * clock.random());
 }

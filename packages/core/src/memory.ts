@@ -35,7 +35,7 @@ export function memoryFromUrl(url: string): Backend {
   const name = url.slice("memory:".length);
   if (/[?%]|^\//.test(name)) {
     // Not shown: what was meant for another store may hold a password.
-    throw new InvalidOptionError("url", `A memory URL is "memory:" or "memory:some-name".`);
+    throw new InvalidOptionError("url", `A memory URL is memory: or memory:some-name.`);
   }
   return memory(name === "" ? {} : { name });
 }

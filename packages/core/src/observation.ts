@@ -1,6 +1,6 @@
 /** Who leads, for those who only look on. */
 
-import { onAbort } from "./abort.ts";
+import { firstAbort, onAbort } from "./abort.ts";
 import type { Inside } from "./backend.ts";
 import { bounded, rest } from "./call.ts";
 import { publish } from "./diagnostics.ts";
@@ -27,7 +27,7 @@ const lookLimit = 5_000;
 export async function readLeader(
   inside: Inside,
   election: string,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
 ): Promise<Leader | null> {
   const record = await ask(inside, election, "who leads", signal, (call) =>
     inside.adapter.read(election, call),
@@ -38,7 +38,7 @@ export async function readLeader(
 export async function readCandidates(
   inside: Inside,
   election: string,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
 ): Promise<Candidate[]> {
   const records = await ask(inside, election, "the candidates", signal, (call) =>
     inside.adapter.candidates(election, call),
@@ -57,17 +57,13 @@ export async function* observeLeader(
   signal: AbortSignal | undefined,
   closed: AbortSignal,
 ): AsyncGenerator<Leader | null, void, undefined> {
-  const stop = new AbortController();
+  const [stop, letGo] = firstAbort(signal, closed);
   let change = Promise.withResolvers<void>();
-  const finish = (reason: unknown): void => {
-    stop.abort(reason);
-    change.resolve();
-  };
-  const unlisten = [onAbort(signal, finish), onAbort(closed, finish)];
+  onAbort(stop, () => change.resolve());
   const pause = (ms: number): Promise<void> => within(clock, ms, change.promise);
-  const isStopped = (): boolean => stop.signal.aborted;
+  const isStopped = (): boolean => stop.aborted;
   const look = <T>(work: (call: Call) => Promise<T>, late: (answer: T) => void = () => {}): Promise<T> =>
-    bounded(clock, lookLimit, work, { signal: stop.signal, late });
+    bounded(clock, lookLimit, work, { signal: stop, late });
   let watch: Watch | null = null;
   /** The token of the leader that was told last; `null`: that there is none. */
   let last: bigint | null | undefined;
@@ -104,7 +100,7 @@ export async function* observeLeader(
     }
     signal?.throwIfAborted();
   } finally {
-    for (const off of unlisten) off();
+    letGo();
     watch?.close();
   }
 }
@@ -114,16 +110,15 @@ async function ask<T>(
   { adapter, clock }: Inside,
   election: string,
   what: string,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
   work: (call: Call) => Promise<T>,
 ): Promise<T> {
-  signal?.throwIfAborted();
   const until = clock.now() + lookLimit;
   for (let failures = 0; ; failures++) {
     try {
       return await bounded(clock, until - clock.now(), work, { signal });
     } catch (cause) {
-      signal?.throwIfAborted();
+      signal.throwIfAborted();
       if (cause instanceof ElectError) throw cause;
       const pause = backOff(clock, failures, 1_000);
       if (clock.now() + pause >= until) {

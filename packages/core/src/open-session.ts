@@ -165,7 +165,7 @@ export class OpenSession {
     // The lease may have run out while the answer was under way: then it is over, whatever the store says now.
     if (this.#clock.now() >= this.lease.validUntil) return this.finish("expired");
     this.lease.extend(sentAt, proof.ttlMs, this.#clock.now());
-    for (const claim of proof.lost) this.#claims.lost(claim, "the store has no such record");
+    for (const claim of proof.lost) this.#claims.lost(claim, "its record is gone");
     if (!this.#certain) {
       this.#certain = true;
       for (const claimant of this.#claims.claimants()) claimant.tell({ kind: "certain" });

@@ -63,7 +63,7 @@ const highestGeneration = 9_999_999_999;
 const longestWait = 2 ** 31 - 1;
 
 const aName = `1 to ${nameLimit} bytes of well-formed text without control characters`;
-const aValue = `JSON of ${metadataLimit} bytes at most`;
+const aValue = `at most ${metadataLimit} bytes of JSON`;
 
 export function resolveOptions(options: ElectionOptions, maxTtl: number): ResolvedOptions {
   const { backend, name, ttl = 10_000, id, metadata = null } = options;

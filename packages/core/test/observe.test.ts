@@ -248,6 +248,19 @@ describe("leader() and candidates()", () => {
     },
   );
 
+  it.each(["while it is asked", "between two tries"])("end with the election's close(), %s", async (when) => {
+    const on = stage();
+    on.store.answers.read = when === "while it is asked" ? silence : failure;
+    const election = on.elect();
+    const asked = watched(election.leader());
+    await on.clock.advance(200);
+    await election.close();
+    await settle();
+    expect(asked.reason).toMatchObject({ code: "ELECT_CLOSED" });
+    // Nothing is left that keeps the process.
+    expect(on.clock.timers).toBe(0);
+  });
+
   it("are refused once the election is closed", async () => {
     const on = stage();
     const election = on.elect();
