@@ -15,9 +15,11 @@ const run = promisify(execFile);
 test("A5.3 Election: it is elected after it has resigned; a claim that was given back while it waited wins nothing", async () => {
   const etcd = store();
   const election = etcd.etcd.namespace(`${etcd.namespace}/`).election("theirs", 5);
-  const [leading, resigned] = [election.campaign("leads"), election.campaign("resigns")];
-  for (const each of [leading, resigned]) each.on("error", () => {});
+  const leading = election.campaign("leads");
+  leading.on("error", () => {});
   await new Promise<void>((elected) => leading.once("elected", () => elected()));
+  const resigned = election.campaign("resigns");
+  resigned.on("error", () => {});
   await eventually("both are in the queue", async () => (await etcd.everything()).length === 2);
   const phantom = new Promise<string>((elected) => resigned.once("elected", () => elected("elected")));
   await resigned.resign();
