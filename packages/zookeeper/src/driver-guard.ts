@@ -11,11 +11,12 @@
  * |                  | they are put in front of the new connection's handshake. We cut the frames ourselves and      |
  * |                  | hand it one whole frame at a time. An error code it does not know fails the one call; with    |
  * |                  | anything else it cannot digest, the connection is destroyed: outcomes unknown, session alive. |
- * | `onSocketClosed` | Requests that back-pressure kept unsent would be sent by the next connection, whenever that   |
- * |                  | is, and never be called back if the session ends: they fail now. Watches would be set again   |
- * |                  | in one packet, which the server refuses past 1 MB (and the client then reconnects for ever):  |
- * |                  | they are dropped, and whoever watched looks again. The connect timer would destroy the next   |
- * |                  | connection: it is stopped.                                                                    |
+ * | `onSocketClosed` | Requests that it did not get to send would be sent by the next connection, whenever that is, and  |
+ * |                  | never be called back if the session ends: they fail now. (Ours wait for a connection first, so |
+ * |                  | these are the driver's own: AUTH, once more for each handshake that came to nothing.) Watches  |
+ * |                  | would be set again in one packet, which the server refuses past 1 MB (and the client then     |
+ * |                  | reconnects for ever): they are dropped, and whoever watched looks again. The connect timer    |
+ * |                  | would destroy the next connection: it is stopped.                                             |
  * | `onSocketError`  | It swallows why a connection failed.                                                          |
  * | `findNextServer` | It dials after a random time of its own, also after `close()`. We dial when a call wants to.   |
  *

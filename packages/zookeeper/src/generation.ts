@@ -1,6 +1,8 @@
 /**
  * S4, no late ghosts: every claim is granted in a transaction that checks the version of a node of the session's own.
  * Raising it (any write does) refuses all claims that carry an older one, wherever they may have been held up.
+ * (ZooKeeper also refuses by itself what comes over a connection that its session has left: the server closes it, or
+ * says that the session has moved. We would not know of an exception, and do not rest on there being none.)
  */
 
 import { code } from "./errors.ts";

@@ -69,8 +69,9 @@ export class Queue {
       try {
         return await this.#claim(wire, request);
       } catch (cause) {
-        if (cause instanceof RefusedError) return { kind: "refused", error: cause };
-        return { kind: "unknown", cause };
+        return cause instanceof RefusedError
+          ? this.#refuse(wire, request, cause)
+          : { kind: "unknown", cause };
       }
     });
   }
@@ -107,6 +108,17 @@ export class Queue {
       if (answer !== null) return answer;
     }
     return { kind: "unknown", cause: new Error(`the queue of "${request.election}" keeps changing`) };
+  }
+
+  /** Who is refused after it has joined (by the ACL of the place ahead, say) must not stay in the way of others. */
+  async #refuse(wire: Wire, claim: Claim, error: RefusedError): Promise<ClaimAnswer> {
+    this.#standings.remove(claim.nonce);
+    try {
+      await leave(this.#leaving(wire), claim, undefined);
+    } catch (cause) {
+      if (!(cause instanceof RefusedError)) return { kind: "unknown", cause };
+    }
+    return { kind: "refused", error };
   }
 
   /** `null`: what was seen does not hold any more; look again. */

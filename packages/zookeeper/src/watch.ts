@@ -30,6 +30,7 @@ export class Reader {
   readonly #paths: Paths;
   readonly #observers = new Set<Observer>();
   #link: Link | null = null;
+  #closed = false;
 
   constructor(target: Target, paths: Paths) {
     this.#target = target;
@@ -81,6 +82,7 @@ export class Reader {
   }
 
   async close(call: Call): Promise<void> {
+    this.#closed = true;
     this.#observers.clear();
     const link = this.#link;
     this.#link = null;
@@ -106,6 +108,8 @@ export class Reader {
   }
 
   #open(): Link {
+    // Whoever asks once more would open a connection that nobody closes.
+    if (this.#closed) throw new Error("The backend is closed.");
     const link: Link = new Link(this.#target, timeoutMs, {
       connected: () => this.#afterGap(true),
       disconnected: () => this.#afterGap(false),

@@ -4,17 +4,17 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { openFaultProxy } from "@elect/testing";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { ZooKeeperAdapter } from "../src/adapter.ts";
 import { resolveOptions } from "../src/options.ts";
 import { fakeServer, int, op, stat } from "./fake-server.ts";
 import { guarded, raw } from "./raw-driver.ts";
-import { call, Heard, makeLink, nonce, store, target } from "./support.ts";
+import { call, Heard, makeLink, nonce, store, target, zookeeper } from "./support.ts";
 
 const nothing = Buffer.alloc(0);
 
 describe("A5.4 connecting and closing", () => {
-  test("ZK-1 read timeout: on a silent link the driver notices nothing; a call of ours is over in time", async () => {
+  test("A5.4 read timeout, ZK-1: on a silent link the driver notices nothing; a call of ours is over in time", async () => {
     const fake = await fakeServer(() => "handled");
     const { client } = await raw(fake.port);
     let told = false;
@@ -27,7 +27,7 @@ describe("A5.4 connecting and closing", () => {
     expect(told).toBe(false);
   });
 
-  test("a handshake that is never answered is bounded by the call", async () => {
+  test("A5.4 connect: a handshake that is never answered is bounded by the call", async () => {
     const fake = await fakeServer();
     fake.greet = () => {};
     const link = guarded(fake);
@@ -37,28 +37,18 @@ describe("A5.4 connecting and closing", () => {
   });
 
   test.for(["ends", "resets"] as const)(
-    "ZK-15: a server that %s the connection at once (maxClientCnxns) is reported, and not dialled again by itself",
+    "A5.4 backoff, ZK-15: a server that %s the connection at once (maxClientCnxns) is reported, and not dialled again by itself",
     async (how) => {
-      let accepted = 0;
-      const server = createServer((socket) => {
-        accepted += 1;
-        socket.on("error", () => {});
-        if (how === "ends") socket.destroy();
-        else socket.resetAndDestroy();
-      });
-      onTestFinished(() => void server.close());
-      server.listen(0, "127.0.0.1");
-      await once(server, "listening");
-      const { port } = server.address() as { port: number };
-      const link = makeLink(`zookeeper://127.0.0.1:${port}`);
+      const closing = await closingServer(how);
+      const link = makeLink(`zookeeper://127.0.0.1:${closing.port}`);
       onTestFinished(() => link.abandon());
       await expect(link.during(call(), (wire) => wire.read("/a"))).rejects.toThrow(/too many connections/);
-      await nextTurn();
-      expect(accepted).toBe(1);
+      await driverDialsAgain();
+      expect(closing.accepted).toBe(1);
     },
   );
 
-  test("ZK-12: letting go while connecting leaves no timer and no connection behind", async () => {
+  test("A5.4 close, ZK-12: letting go while connecting leaves no timer and no connection behind", async () => {
     const fake = await fakeServer();
     fake.greet = () => {};
     const link = guarded(fake);
@@ -68,10 +58,26 @@ describe("A5.4 connecting and closing", () => {
     link.abandon();
     await expect(ask).rejects.toThrow(/let go/);
     await closed;
+    await driverDialsAgain();
     expect(fake.connections).toHaveLength(1);
   });
 
-  test("ZK-12: a session ends in bounded time while its server is silent or gone", async () => {
+  test("A5.4 close, ZK-12: a question that is under way when its backend is closed is over, and the next one opens no connection", async () => {
+    const fake = await fakeServer();
+    fake.greet = () => {};
+    const adapter = new ZooKeeperAdapter(resolveOptions(`zookeeper://127.0.0.1:${fake.port}`));
+    const question = adapter.read("a", call());
+    await expect.poll(() => fake.connections).toHaveLength(1);
+    const closed = new Promise((close) => fake.connections[0]!.socket.once("close", close));
+    await adapter.close(call());
+    await expect(question).rejects.toThrow(/let go/);
+    await closed;
+    await expect(adapter.candidates("a", call())).rejects.toThrow(/closed/);
+    await driverDialsAgain();
+    expect(fake.connections).toHaveLength(1);
+  });
+
+  test("A5.4 close, ZK-12: a session ends in bounded time while its server is silent or gone", async () => {
     const zk = store();
     const proxy = await openFaultProxy(target);
     onTestFinished(async () => proxy.close());
@@ -206,3 +212,40 @@ describe("A5.4 connecting and closing", () => {
     expect(link.connected).toBe(true);
   });
 });
+
+interface ClosingServer {
+  readonly port: number;
+  readonly accepted: number;
+}
+
+async function closingServer(how: "ends" | "resets"): Promise<ClosingServer> {
+  let accepted = 0;
+  const server = createServer((socket) => {
+    accepted += 1;
+    socket.on("error", () => {});
+    if (how === "ends") socket.destroy();
+    else socket.resetAndDestroy();
+  });
+  onTestFinished(() => void server.close());
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  return {
+    port,
+    get accepted() {
+      return accepted;
+    },
+  };
+}
+
+/** The control: by now the driver, left alone, has dialled a closing server again and again, without pauses. */
+async function driverDialsAgain(): Promise<void> {
+  const noPause = vi.spyOn(Math, "random").mockReturnValue(0);
+  const closing = await closingServer("ends");
+  const client = zookeeper.createClient(`127.0.0.1:${closing.port}`);
+  client.connect();
+  await expect.poll(() => closing.accepted).toBeGreaterThan(5);
+  const { connectionManager } = client as unknown as { connectionManager: { connect(): void } };
+  connectionManager.connect = () => {};
+  noPause.mockRestore();
+}

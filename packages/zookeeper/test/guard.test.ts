@@ -33,7 +33,7 @@ async function effect(zk: Store): Promise<Effect> {
   };
 }
 
-test("is done for the leader, as often as it likes", async () => {
+test("ZK-14: is done for the leader, as often as it likes", async () => {
   const zk = store();
   const { session } = await zk.open();
   const { write, value } = await effect(zk);
@@ -43,7 +43,7 @@ test("is done for the leader, as often as it likes", async () => {
   expect(await value()).toBe("2");
 });
 
-test("is not done for a former leader, whether or not somebody leads, before and after its first write", async () => {
+test("ZK-14: is not done for a former leader, whether or not somebody leads, before and after its first write", async () => {
   const zk = store();
   const [a, b] = [await zk.open(), await zk.open()];
   const { write, value } = await effect(zk);
@@ -61,7 +61,7 @@ test("is not done for a former leader, whether or not somebody leads, before and
   expect(await value()).toBe("by the second");
 });
 
-test("is not done after the session's end, nor after an operator deleted the leader's node or place", async () => {
+test("ZK-14: is not done after the session's end, nor after an operator deleted the leader's node or place", async () => {
   const zk = store();
   const { write, value } = await effect(zk);
   const operator = await zk.operator();
@@ -82,7 +82,7 @@ test("is not done after the session's end, nor after an operator deleted the lea
   }
 });
 
-test("says of an operation of the user's own what the server said of it", async () => {
+test("ZK-14: says of an operation of the user's own what the server said of it", async () => {
   const zk = store();
   const { session } = await zk.open();
   const { client, path } = await effect(zk);
@@ -98,7 +98,7 @@ test("says of an operation of the user's own what the server said of it", async 
   await expect(wrongVersion).rejects.toMatchObject({ code: zookeeper.Exception.BAD_VERSION });
 });
 
-test("of two leaders who both believe to lead, one writes only: no update is lost", async () => {
+test("ZK-14: of two leaders who both believe to lead, one writes only: no update is lost", async () => {
   const zk = store();
   const { write, value } = await effect(zk);
   let expected = "none";

@@ -12,7 +12,7 @@ const nothing = Buffer.alloc(0);
 const none: ReadonlyMap<string, never> = new Map<string, never>();
 
 describe("ZooKeeper", () => {
-  test("ZK-3: the connection is cut right after the place was created: found by its nonce, no orphan ahead", async () => {
+  test("A5.4 retries, ZK-3: the connection is cut right after the place was created: found by its nonce, no orphan ahead", async () => {
     const zk = store();
     const { proxy, url: through } = await proxied();
     const [a, b] = [await zk.open(), await zk.open({ url: through })];
@@ -59,9 +59,11 @@ describe("ZooKeeper", () => {
     expect(await claim(later.session, waiting)).toMatchObject({ kind: "held" });
     expect(await later.adapter.candidates("b", call()), "not counted twice").toHaveLength(2);
     // Nor is anything of the former session's removed: work may still be running under its leader node.
-    await later.session.release([leading], call());
-    expect(await later.adapter.read("a", call())).toMatchObject({ token });
-    await claim(later.session, leading);
+    for (const how of ["release", "dispose"] as const) {
+      await later.session[how]([leading], call());
+      expect(await later.adapter.read("a", call())).toMatchObject({ token });
+      await claim(later.session, leading);
+    }
     await zk.adapter().end(former.session.ticket, call());
     await later.heard.next("hint a");
     expect(await granted(later.session, leading)).toBeGreaterThan(token);
@@ -84,7 +86,7 @@ describe("ZooKeeper", () => {
     await granted(b.session, second);
   });
 
-  test("ZK-6: after an expiry all promises settle, and the next session is a new client", async () => {
+  test("A5.4 expiry, stuck calls, ZK-6: after an expiry all promises settle, and the next session is a new client", async () => {
     const zk = store();
     const { proxy, url: through } = await proxied();
     const a = await zk.open({ url: through });
@@ -122,7 +124,7 @@ describe("ZooKeeper", () => {
     await expect(a.session.prove(none, call())).resolves.toMatchObject({ kind: "dead" });
   });
 
-  test("ZK-9: the negotiated timeout counts; one that is shorter than asked for is refused with the remedy", async () => {
+  test("A5.4 session timeout, ZK-9: the negotiated timeout counts; one that is shorter than asked for is refused with the remedy", async () => {
     const zk = store();
     const { session } = await zk.open({ ttlMs: 500 });
     expect(session.ttlMs, "two ticks").toBeGreaterThanOrEqual(500);
@@ -172,6 +174,36 @@ describe("ZooKeeper", () => {
       }
     });
     await link.closeSession(call());
+  });
+
+  test("ZK-13: who is refused in the queue does not stand in the way of those behind", async () => {
+    const zk = store();
+    const [a, c, d] = [await zk.open(), await zk.open(), await zk.open()];
+    const b = await zk.open({ auth: { value: "user:secret" } });
+    const requests = [a, b, c, d].map(() => bid("a"));
+    await granted(a.session, requests[0]!);
+    await claim(b.session, requests[1]!);
+    // The place ahead is one that it may not read, so it cannot watch it.
+    expect(await claim(c.session, requests[2]!)).toMatchObject({
+      kind: "refused",
+      error: { refusal: "permission" },
+    });
+    await b.session.release([requests[1]!], call());
+    expect(await claim(d.session, requests[3]!)).toMatchObject({ kind: "held" });
+    await a.session.release([requests[0]!], call());
+    await d.heard.next("hint a");
+    await granted(d.session, requests[3]!);
+  });
+
+  test("ZK-7: parents that were deleted are made again", async () => {
+    const zk = store();
+    const { session } = await zk.open();
+    const operator = await zk.operator();
+    const [first, second] = [bid("a"), bid("a")];
+    const token = await granted(session, first);
+    await session.release([first], call());
+    expect(await operator.remove(zk.paths.elections)).toBe(true);
+    expect(await granted(session, second)).toBeGreaterThan(token);
   });
 
   test("ZK-13: an ACL of the creator's without credentials is refused", async () => {

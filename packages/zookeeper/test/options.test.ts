@@ -5,7 +5,7 @@ import * as zookeeper from "node-zookeeper-client";
 import { describe, expect, test } from "vitest";
 import { resolveOptions } from "../src/options.ts";
 
-describe("options", () => {
+describe("A5.4 transport: options", () => {
   for (const [what, text, option] of [
     ["an IPv6 literal", "zookeeper://[::1]:2181", "url"],
     ["no host", "zookeeper:///chroot", "url"],

@@ -48,6 +48,23 @@ describe("a session", () => {
     expect(await operator.read(zk.paths.leader("a"))).toBeNull();
   });
 
+  test("S1: whose proof was held up until it was dead is not brought back by it", async () => {
+    const zk = store();
+    const { proxy, url } = await proxied();
+    const { session, nonce: own } = await zk.open({ url });
+    await granted(session, bid("a"));
+    const path = zk.paths.session(own);
+    const sent = proxy.once(({ direction, bytes }) => direction === "up" && bytes.includes(path), "hold");
+    const proof = session.prove(none, call());
+    proof.catch(() => {});
+    await sent.seen;
+    await zk.adapter().end(session.ticket, call());
+    proxy.heal();
+    await expect(proof.then(({ kind }) => kind)).rejects.toThrow(/No connection|was lost/);
+    await expect(session.prove(none, call())).resolves.toMatchObject({ kind: "dead" });
+    expect(await (await zk.operator()).read(path)).toBeNull();
+  });
+
   test("S1, S5: whose node an operator deleted is reported dead and not made again", async () => {
     const zk = store();
     const { session, nonce: own } = await zk.open();
@@ -123,26 +140,40 @@ describe("a claim", () => {
     expect(await zk.adapter().read("a", call())).toBeNull();
   });
 
-  test("S4: held up on its way cannot land after it was disposed of", async () => {
-    const zk = store();
-    const { proxy, url } = await proxied();
-    const { session } = await zk.open({ url });
-    const request = bid("a");
-    const sent = proxy.once(
-      ({ direction, bytes }) => direction === "up" && bytes.includes("/a/leader"),
-      "hold",
-    );
-    const gaveUp = new AbortController();
-    const answer = session.claim([request], { signal: gaveUp.signal, timeoutMs: 5_000 });
-    await sent.seen;
-    gaveUp.abort();
-    await expect(answer).rejects.toThrow(/given up/);
-    await session.dispose([request], call());
-    proxy.heal();
-    // Whatever was held has arrived before this proof's answer, or never will.
-    await session.prove(none, call());
-    expect(await zk.adapter().candidates("a", call())).toEqual([]);
-  });
+  for (const step of ["founds the queue", "joins it", "takes over"] as const) {
+    test(`S4: that ${step}, held up on its way, cannot land after it was disposed of`, async () => {
+      const zk = store();
+      const { proxy, url } = await proxied();
+      const [a, { session, heard }] = [await zk.open(), await zk.open({ url })];
+      const [first, request] = [bid("a"), bid("a")];
+      if (step !== "founds the queue") await granted(a.session, first);
+      if (step === "takes over") {
+        await claim(session, request);
+        await a.session.release([first], call());
+        await heard.next("hint a");
+      }
+      // The multi that creates something for this nonce.
+      const sent = proxy.once(
+        ({ direction, bytes }) => direction === "up" && bytes.includes(`"nonce":"${request.nonce}"`),
+        "hold",
+      );
+      const gaveUp = new AbortController();
+      const answer = session.claim([request], { signal: gaveUp.signal, timeoutMs: 5_000 });
+      const { connection } = await sent.seen;
+      gaveUp.abort();
+      await expect(answer).rejects.toThrow(/given up/);
+      await session.dispose([request], call());
+      expect(proxy.connections, "the one that carries it, and the next").toContain(connection);
+      proxy.heal();
+      // Delivered, and its connection closed by the server or by us, before we look.
+      await expect.poll(() => proxy.connections).not.toContain(connection);
+      await session.prove(none, call());
+      const left = await zk.adapter().candidates("a", call());
+      expect(left.map(({ id }) => id)).toEqual(step === "joins it" ? ["candidate"] : []);
+      if (step === "joins it") await a.session.release([first], call());
+      expect(await zk.adapter().read("a", call())).toBeNull();
+    });
+  }
 
   test("S4: carries its generation, and an older one is refused in the step that would grant it", async () => {
     const zk = store();
@@ -239,7 +270,7 @@ describe("a call", () => {
     expect(after!.stat.version).toBe(before!.stat.version);
   });
 
-  test("says at once that nobody listens, and where", async () => {
+  test("A5.4 connect: says at once that nobody listens, and where", async () => {
     const adapter = store().adapter({ url: "zookeeper://127.0.0.1:1,127.0.0.1:2" });
     await expect(adapter.read("a", call())).rejects.toThrow(/127\.0\.0\.1:1,127\.0\.0\.1:2.*ECONNREFUSED/);
   });

@@ -6,8 +6,13 @@ import { createElection, type Backend, type Election, type Term } from "@elect/c
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { startZookeeperEnsemble, type ZookeeperEnsemble } from "../../../integration/servers/src/index.ts";
 import type { Server } from "../../../integration/servers/src/server.ts";
+import { ZooKeeperAdapter } from "../src/adapter.ts";
+import { Link } from "../src/client.ts";
 import { zookeeper as backendOn } from "../src/index.ts";
-import { call, makeLink, namespace } from "./support.ts";
+import { resolveOptions } from "../src/options.ts";
+import { Paths } from "../src/paths.ts";
+import { readTicket } from "../src/session.ts";
+import { call, Heard, makeLink, namespace, nonce } from "./support.ts";
 
 const ttl = 2_000;
 /** Followers notice after ten ticks of half a second that they are cut off: much later than sessions end. */
@@ -149,6 +154,30 @@ describe("an ensemble of three", { timeout: 120_000 }, () => {
     await next.resign();
     const last = await (a!.terms.includes(next) ? second : again);
     expect(last.token).toBeGreaterThan(next.token);
+  });
+
+  test("ZK-16: a session that somebody else goes on with at another server: our request fails, a proof decides", async () => {
+    const [one, other] = ensemble.servers;
+    const paths = new Paths("", namespace());
+    const adapter = (server: Server): ZooKeeperAdapter =>
+      new ZooKeeperAdapter(resolveOptions({ url: server.url, namespace: paths.base.slice(1) }));
+    const heard = new Heard();
+    const session = await adapter(one!).open({ ttlMs: 10_000, nonce: nonce(), events: heard }, call());
+    onTestFinished(() => session.abandon());
+    const thief = new Link(
+      resolveOptions(other!.url),
+      10_000,
+      { connected() {}, disconnected() {}, ended() {} },
+      readTicket(session.ticket)!.session,
+    );
+    onTestFinished(() => thief.abandon());
+    await thief.during(call(), (wire) => wire.setData(paths.sessions, Buffer.alloc(0)));
+    const proof = session.prove(new Map(), call());
+    await expect(proof).rejects.toThrow(/No connection|session moved|-118/);
+    await heard.next("doubt");
+    // It was moved, not ended: the next connection takes it back.
+    await expect(session.prove(new Map(), call())).resolves.toMatchObject({ kind: "alive" });
+    await session.end(call());
   });
 
   test("ZK-8: a server that is stopped for longer than the TTL and goes on disturbs nobody", async () => {
