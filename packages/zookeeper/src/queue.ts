@@ -35,17 +35,13 @@ import {
   type Node,
   type Owner,
 } from "./paths.ts";
-import { Standings, type Standing, type StandingEvents, type StandingsOptions } from "./standing.ts";
+import { Standings, type Standing, type StandingsOptions } from "./standing.ts";
 import { anyVersion, type MultiOutcome, type Operation, type Wire } from "./wire.ts";
 
 /** So many looks at a queue that changes under our hands, then the claim's outcome is unknown. */
 const looks = 8;
 
 const nothing = Buffer.alloc(0);
-
-export interface QueueEvents extends StandingEvents {
-  ended(reason: string): void;
-}
 
 export interface QueueOptions extends StandingsOptions {
   readonly generation: Generation;

@@ -4,7 +4,6 @@
  */
 
 import { once } from "node:events";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { RefusedError } from "@elect/core/adapter";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { DriverGuard } from "../src/driver-guard.ts";
