@@ -48,7 +48,6 @@ interface ConnectionManager {
   readonly pendingQueue: Packet[];
   readonly packetQueue: { readonly queue: Packet[] };
   readonly watcherManager: { dataWatchers: object; childWatchers: object; existenceWatchers: object };
-  connect(): void;
   close(): void;
   findNextServer(connect: (server: Server) => void): void;
   onSocketData(chunk: Buffer): void;
@@ -138,7 +137,6 @@ export class DriverGuard {
   abandon(cause: Error): void {
     this.#connect = null;
     this.#manager.findNextServer = () => {};
-    this.#manager.connect = () => {};
     this.drop(cause);
   }
 

@@ -39,6 +39,7 @@ describe("A5.4 connecting and closing", () => {
   test.for(["ends", "resets"] as const)(
     "A5.4 backoff, ZK-15: a server that %s the connection at once (maxClientCnxns) is reported, and not dialled again by itself",
     async (how) => {
+      driverPausesNot();
       const closing = await closingServer(how);
       const link = makeLink(`zookeeper://127.0.0.1:${closing.port}`);
       onTestFinished(() => link.abandon());
@@ -49,6 +50,7 @@ describe("A5.4 connecting and closing", () => {
   );
 
   test("A5.4 close, ZK-12: letting go while connecting leaves no timer and no connection behind", async () => {
+    driverPausesNot();
     const fake = await fakeServer();
     fake.greet = () => {};
     const link = guarded(fake);
@@ -63,6 +65,7 @@ describe("A5.4 connecting and closing", () => {
   });
 
   test("A5.4 close, ZK-12: a question that is under way when its backend is closed is over, and the next one opens no connection", async () => {
+    driverPausesNot();
     const fake = await fakeServer();
     fake.greet = () => {};
     const adapter = new ZooKeeperAdapter(resolveOptions(`zookeeper://127.0.0.1:${fake.port}`));
@@ -238,14 +241,18 @@ async function closingServer(how: "ends" | "resets"): Promise<ClosingServer> {
   };
 }
 
-/** The control: by now the driver, left alone, has dialled a closing server again and again, without pauses. */
+/** Left alone, it dials again after a random part of a second. */
+function driverPausesNot(): void {
+  const random = vi.spyOn(Math, "random").mockReturnValue(0);
+  onTestFinished(() => random.mockRestore());
+}
+
+/** The control: by now the driver, left alone, has dialled a closing server again and again. */
 async function driverDialsAgain(): Promise<void> {
-  const noPause = vi.spyOn(Math, "random").mockReturnValue(0);
   const closing = await closingServer("ends");
   const client = zookeeper.createClient(`127.0.0.1:${closing.port}`);
   client.connect();
   await expect.poll(() => closing.accepted).toBeGreaterThan(5);
   const { connectionManager } = client as unknown as { connectionManager: { connect(): void } };
   connectionManager.connect = () => {};
-  noPause.mockRestore();
 }
