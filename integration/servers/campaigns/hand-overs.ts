@@ -39,6 +39,7 @@ interface Reign {
 /** Candidates of one election. Who leads resigns when told to, and goes to the end of the queue. */
 class Circle implements AsyncDisposable {
   readonly #backends: Backend[] = [];
+  readonly #over = new AbortController();
   #leader: Reign | null = null;
   #news: PromiseWithResolvers<void> = Promise.withResolvers<void>();
 
@@ -51,7 +52,7 @@ class Circle implements AsyncDisposable {
       this.#news.resolve();
       this.#news = Promise.withResolvers();
     });
-    void election.campaign().catch(() => {});
+    this.#campaign(election);
   }
 
   async led(): Promise<Reign> {
@@ -81,11 +82,17 @@ class Circle implements AsyncDisposable {
     const resigned = term.resign();
     const { since } = await this.led();
     await resigned;
-    void election.campaign().catch(() => {});
+    this.#campaign(election);
     return since - from;
   }
 
+  #campaign(election: Election): void {
+    void election.campaign({ signal: this.#over.signal }).catch(() => {});
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    // Nobody is to follow: a term that is not resigned would outlive its election, as long as this process lives.
+    this.#over.abort();
     await this.#leader?.term.resign();
     await Promise.all(this.#backends.map(async (backend) => backend.close()));
   }
