@@ -3,8 +3,8 @@
 //
 //     pnpm --dir integration/servers campaign:hand-overs [store]
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect, createElection, type Backend, type Election, type Term } from "@elect/core";
 import { makeEngineReady } from "../src/index.ts";
+import { Circle } from "./circle.ts";
 import { Meter } from "./counters.ts";
 import { quantile } from "./figures.ts";
 import { withRoundTrip } from "./round-trip.ts";
@@ -12,15 +12,12 @@ import { startOwnStore, storeNames, type Store } from "./stores.ts";
 
 const crowds = [2, 10, 30, 100];
 const handOvers = 100;
-/** Long, so that few proofs are among the requests; what there are is measured and subtracted. */
-const ttl = 30_000;
-/** For measuring what the sessions ask for anyhow. */
+/** For measuring what the sessions ask for anyhow, which is subtracted. */
 const restMs = 10_000;
 /** So many requests more per hand-over among 100 than between 2 still count as the same: polls in between. */
 const flatness = 2;
 /** Who has resigned is to wait again before the next one resigns: with two candidates, there is nobody else. */
 const backInQueueMs = 30;
-const patienceMs = 60_000;
 
 interface Figures {
   readonly candidates: number;
@@ -30,78 +27,8 @@ interface Figures {
   readonly raw: number;
 }
 
-interface Reign {
-  readonly election: Election;
-  readonly term: Term;
-  readonly since: number;
-}
-
-/** Candidates of one election. Who leads resigns when told to, and goes to the end of the queue. */
-class Circle implements AsyncDisposable {
-  readonly #backends: Backend[] = [];
-  readonly #over = new AbortController();
-  #leader: Reign | null = null;
-  #news: PromiseWithResolvers<void> = Promise.withResolvers<void>();
-
-  async join(url: string): Promise<void> {
-    const backend = await connect(url);
-    this.#backends.push(backend);
-    const election = createElection({ backend, name: "passed-on", ttl });
-    election.on("elected", ({ term }) => {
-      this.#leader = { election, term, since: performance.now() };
-      this.#news.resolve();
-      this.#news = Promise.withResolvers();
-    });
-    this.#campaign(election);
-  }
-
-  async led(): Promise<Reign> {
-    const late = AbortSignal.timeout(patienceMs);
-    while (this.#leader === null) {
-      if (late.aborted) throw new Error("nobody leads");
-      await Promise.race([this.#news.promise, sleep(1_000)]);
-    }
-    return this.#leader;
-  }
-
-  /** Settles when all that have joined are known to wait. */
-  async complete(): Promise<void> {
-    const { election } = await this.led();
-    const late = performance.now() + patienceMs;
-    while ((await election.candidates()).length < this.#backends.length) {
-      if (performance.now() > late) throw new Error("some candidates do not wait");
-      await sleep(200);
-    }
-  }
-
-  /** How long it took from the resignation to the successor's election, in ms. */
-  async handOver(): Promise<number> {
-    const { election, term } = await this.led();
-    this.#leader = null;
-    const from = performance.now();
-    const resigned = term.resign();
-    const { since } = await this.led();
-    await resigned;
-    this.#campaign(election);
-    return since - from;
-  }
-
-  #campaign(election: Election): void {
-    void election.campaign({ signal: this.#over.signal }).catch(() => {});
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    // Nobody is to follow: a term that is not resigned would outlive its election, as long as this process lives.
-    this.#over.abort();
-    await this.#leader?.term.resign();
-    await Promise.all(this.#backends.map(async (backend) => backend.close()));
-  }
-}
-
 async function figures(store: Store, meter: Meter, candidates: number): Promise<Figures> {
-  await using circle = new Circle();
-  for (let joined = 0; joined < candidates; joined += 1) await circle.join(store.url);
-  await circle.complete();
+  await using circle = await Circle.of(candidates, store.url);
   const rest = await meter.measure(async () => sleep(restMs));
   let tookMs = 0;
   const total = await meter.measure(async () => {

@@ -1,52 +1,19 @@
 // What the candidates of one store are put through, and what has to be true of it: nothing unhandled, nothing that
 // hangs, every election led again within the bound, no two terms valid at once, tokens that rise, nothing that grows.
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { inspect } from "node:util";
-import { connect } from "@elect/core";
-import { checkHistory, readHistory } from "@elect/testing";
 import { hostNow } from "./figures.ts";
 import type { Footprint } from "./footprint.ts";
+import { Crew } from "./outage-crew.ts";
+import { judgeHistories } from "./outage-histories.ts";
+import { boundOf } from "./outage-bound.ts";
+import type { Outcome, Overcome, Plan } from "./outage-plan.ts";
 import type { Account } from "./outage-reports.ts";
-import { Crew, slackMs } from "./outage-crew.ts";
 import type { Outage, Site } from "./outage-sites.ts";
 import { Seeded } from "../../../packages/testing/src/seeded.ts";
-
-export interface Plan {
-  /** Goes on until so many outages have restarted a server, the others on top of that; or: each once. */
-  readonly restarts: number | "each";
-  /** The same seed picks the same outages; what the processes do in between is theirs. */
-  readonly seed: number;
-  /** Whether links are broken, too, once the servers are left alone. */
-  readonly links: boolean;
-  readonly processes: number;
-  /** Controls: what each process keeps for ever with each outage; whether it does all that must not happen. */
-  readonly leakKb?: number;
-  readonly careless?: boolean;
-}
-
-/** One outage that was overcome. */
-export interface Overcome {
-  readonly name: string;
-  /** From the moment when the store answered again until every election was led. */
-  readonly ms: number;
-}
-
-export interface Outcome {
-  readonly site: string;
-  readonly seed: number;
-  /** What is wrong with it; nothing, if it went as it must. */
-  readonly faults: readonly string[];
-  readonly overcome: readonly Overcome[];
-  readonly restarts: number;
-  readonly boundMs: number;
-  readonly account: Account;
-  readonly claims: number;
-  /** After each outage, what each of the processes held. */
-  readonly footprints: readonly (readonly Footprint[])[];
-}
 
 const ttl = 2_000;
 const elections = ["one", "two", "three"];
@@ -64,7 +31,7 @@ const lastChanceMs = 60_000;
 export async function ordeal(site: Site, plan: Plan): Promise<Outcome> {
   const directory = mkdtempSync(join(tmpdir(), "elect-outages-"));
   try {
-    const trial = new Ordeal(site, plan, directory, await boundOf(site));
+    const trial = new Ordeal(site, plan, directory, await boundOf(site, ttl));
     try {
       await trial.outages();
       if (plan.links) await trial.brokenLinks();
@@ -75,18 +42,6 @@ export async function ordeal(site: Site, plan: Plan): Promise<Outcome> {
   } finally {
     rmSync(directory, { recursive: true });
   }
-}
-
-/**
- * When the store answers again, whoever held an election may have died with it, so that it takes what a crash takes. A
- * call that the outage has swallowed is given up after a second, or half a TTL; the pause before the next one may have
- * grown to a TTL, or five seconds.
- */
-async function boundOf({ url, quietMs }: Site): Promise<number> {
-  await using backend = await connect(url);
-  const { ttls, plusMs } = backend.capabilities.crash;
-  const bound = ttls * ttl + plusMs + Math.max(1_000, ttl / 2) + Math.min(ttl, 5_000) + quietMs + slackMs;
-  return Math.max(0, bound);
 }
 
 class Ordeal {
@@ -122,6 +77,7 @@ class Ordeal {
       await this.#outage(crew, outage, ttls * ttl);
       this.#footprints.push(await crew.weigh());
     }
+    await this.#seenAgain(crew);
     await this.#dismiss(crew);
   }
 
@@ -149,6 +105,7 @@ class Ordeal {
     await sleep(3 * ttl);
     proxy.heal();
     await this.#ledAgain(crew, "accepting, and never answering");
+    await this.#seenAgain(crew);
 
     proxy.silence();
     await sleep(ttl / 4);
@@ -161,7 +118,8 @@ class Ordeal {
   }
 
   outcome(): Outcome {
-    const claims = this.#judgeHistories();
+    const { claims, faults } = judgeHistories(this.#directory, elections);
+    this.#faults.push(...faults);
     return {
       site: this.#site.name,
       seed: this.#plan.seed,
@@ -222,25 +180,18 @@ class Ordeal {
     if (typeof late !== "number") throw new Error(["nobody leads any more", ...crew.problems].join("\n"));
   }
 
+  /** Whoever looks on has lost sight of the store as often as it was away. */
+  async #seenAgain(crew: Crew): Promise<void> {
+    const seen = await crew.see(hostNow(), this.#boundMs);
+    if (typeof seen !== "number")
+      this.#faults.push(`${seen.join(", ")}: no leader shown within ${this.#boundMs} ms after it all`);
+  }
+
   async #dismiss(crew: Crew): Promise<void> {
     const account = await crew.close();
     for (const key of Object.keys(account) as (keyof Account)[]) {
       this.#account = { ...this.#account, [key]: this.#account[key] + account[key] };
     }
     this.#faults.push(...crew.problems);
-  }
-
-  /** What the candidates wrote down, election by election; how often they were asked whether they lead. */
-  #judgeHistories(): number {
-    let claims = 0;
-    const files = readdirSync(this.#directory);
-    for (const election of elections) {
-      const history = files
-        .filter((file) => file.startsWith(`${election}.`))
-        .flatMap((file) => readHistory(file, join(this.#directory, file)));
-      claims += history.filter(({ kind }) => kind === "claim").length;
-      for (const { kind, message } of checkHistory(history)) this.#faults.push(`${kind}: ${message}`);
-    }
-    return claims;
   }
 }

@@ -30,6 +30,7 @@ async function observe(election: Election, closing: AbortSignal): Promise<void> 
     if (leader === null) continue;
     if (leader.token < newest) problem(`observe() went back from token ${newest} to ${leader.token}`);
     newest = leader.token;
+    say({ said: "sees", election: election.name, at: hostNow() });
   }
   if (!closing.aborted) problem("observe() ended");
 }

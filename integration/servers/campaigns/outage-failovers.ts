@@ -3,7 +3,8 @@ import { openFaultProxy } from "@elect/testing";
 import { startPostgresPair, startRedisSentinel, type Server } from "../src/index.ts";
 import { command, untilReplied } from "../src/resp.ts";
 import { withPostgres } from "../test/drivers.ts";
-import { freeze, restarting, times, until, type Outage, type Site } from "./outage-sites.ts";
+import { until } from "./patience.ts";
+import { restarting, times, type Outage, type Site } from "./outage-sites.ts";
 
 /**
  * After each outage the replica is the primary. Two things are left out, both of them the declared limit of promise 1 (an
@@ -95,7 +96,7 @@ export async function postgresPair(): Promise<Site> {
       restarting("standby killed", standby, async () => standby.kill()),
       silent(
         "standby paused",
-        async () => freeze(standby),
+        async () => standby.pause(),
         async () => standby.unpause(),
       ),
       silent(

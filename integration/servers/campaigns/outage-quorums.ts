@@ -1,7 +1,8 @@
 // What can happen to three servers of which two must agree: the leader among them is lost, or so many that none is left.
 import { startEtcdCluster, startZookeeperEnsemble, type PeerNetwork, type Server } from "../src/index.ts";
 import { ask } from "../src/answers.ts";
-import { freeze, times, until, type Outage, type Site } from "./outage-sites.ts";
+import { until } from "./patience.ts";
+import { times, type Outage, type Site } from "./outage-sites.ts";
 
 export async function etcdCluster(): Promise<Site> {
   const cluster = await startEtcdCluster();
@@ -94,6 +95,7 @@ function quorumSite({ name, url, servers, peers, leader, quietMs, stop }: Quorum
   const kill: Deed = async (server) => server.kill();
   const shutDown: Deed = async (server) => server.kill("SIGTERM");
   const restart: Deed = async (server) => server.restart();
+  const pause: Deed = async (server) => server.pause();
   const unpause: Deed = async (server) => server.unpause();
   const isolate: Deed = async (server) => peers.isolate(server);
   const rejoin: Deed = async (server) => peers.rejoin(server);
@@ -108,10 +110,10 @@ function quorumSite({ name, url, servers, peers, leader, quietMs, stop }: Quorum
       done("leader", "shut down", shutDown, restart),
       ...times(3, done("leader", "isolated", isolate, rejoin)),
       done("follower", "killed", kill, restart),
-      done("follower", "paused", freeze, unpause),
+      done("follower", "paused", pause, unpause),
       done("follower", "isolated", isolate, rejoin),
       // Not isolated: the engine may give two that come back each other's address, and etcd does not get over that.
-      done("both followers", "paused", freeze, unpause),
+      done("both followers", "paused", pause, unpause),
     ],
     finale: null,
     link: async () => null,

@@ -24,6 +24,8 @@ export type Report =
   | { readonly said: "ready" }
   /** The store has granted or confirmed, by a proof that was sent at this instant, that it leads these. */
   | { readonly said: "leads"; readonly elections: readonly string[]; readonly at: number }
+  /** `observe()` showed its leader at this instant. */
+  | { readonly said: "sees"; readonly election: string; readonly at: number }
   /** Must not happen. */
   | { readonly said: "problem"; readonly what: string }
   | { readonly said: "weight"; readonly weight: Footprint }

@@ -1,5 +1,4 @@
 // Where candidates elect, and what can happen to it: single servers. Topologies are in outage-quorums.ts and outage-failovers.ts.
-import { setTimeout as sleep } from "node:timers/promises";
 import { openFaultProxy, type FaultProxy } from "@elect/testing";
 import { startRedis, type Server } from "../src/index.ts";
 import { startOwnStore, storeNames, type Store, type StoreName } from "./stores.ts";
@@ -78,10 +77,10 @@ class SingleSite implements Site {
       name: "paused",
       restarts: false,
       partial: false,
-      strike: async () => freeze(server),
+      strike: async () => server.pause(),
       mend: async () => server.unpause(),
     };
-    const dyingInASilence = restarting("paused, then killed", server, async () => freeze(server));
+    const dyingInASilence = restarting("paused, then killed", server, async () => server.pause());
     this.outages = [...times(5, killed), ...times(2, shutDown), ...times(2, paused), dyingInASilence];
   }
 
@@ -102,28 +101,6 @@ export function restarting(name: string, server: Server, strike: () => Promise<v
   return { name, restarts: true, partial: false, strike, mend: async () => server.restart() };
 }
 
-/** A process that is just being forked or ended cannot always be frozen; the engine says so, and is asked again. */
-export async function freeze(server: Server): Promise<void> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await server.pause();
-    } catch (error) {
-      if (tries === 10 || !String(error).includes("unable to freeze")) throw error;
-      await sleep(100);
-    }
-  }
-}
-
 export function times<Item>(count: number, item: Item): Item[] {
   return Array.from({ length: count }, () => item);
-}
-
-const patienceMs = 60_000;
-
-export async function until<T>(what: string, found: () => Promise<T | undefined>): Promise<T> {
-  for (const late = performance.now() + patienceMs; performance.now() < late; await sleep(100)) {
-    const answer = await found().catch(() => undefined);
-    if (answer !== undefined) return answer;
-  }
-  throw new Error(`not within ${patienceMs / 1000} s: ${what}`);
 }

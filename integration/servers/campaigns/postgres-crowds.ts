@@ -1,20 +1,17 @@
 // Processes that are candidates in the same thousand elections on PostgreSQL, one behind the other. The first leads them all, and
 // is killed: how long does it take until the others do?
-import { fork, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { withPostgres } from "../test/drivers.ts";
-import type { CrowdOptions, CrowdReport } from "./crowd.ts";
+import type { CrowdOptions } from "./crowd.ts";
+import { Crowd } from "./crowd-process.ts";
 import { hostNow } from "./figures.ts";
+import { until } from "./patience.ts";
 
-const patienceMs = 60_000;
+const lookEveryMs = 20;
 
 export class Line implements AsyncDisposable {
   readonly #options: CrowdOptions;
-  readonly #members: ChildProcess[] = [];
-  /** When somebody was elected, since it was last asked for. */
-  #elected: number[] = [];
+  readonly #members: Crowd[] = [];
 
   private constructor(options: CrowdOptions) {
     this.#options = options;
@@ -36,15 +33,17 @@ export class Line implements AsyncDisposable {
    * from then to the election of each successor, in ms.
    */
   async kill(count: number): Promise<number[]> {
+    const { elections } = this.#options;
     const killed = this.#members.splice(0, count);
-    this.#elected = [];
+    const elected = (): number[] => this.#members.flatMap((member) => member.elected);
     const since = hostNow();
-    for (const member of killed) member.kill("SIGKILL");
+    await Promise.all(killed.map(async (member) => member.kill()));
     await until(
-      () => this.#elected.length >= this.#options.elections,
-      () => `${this.#elected.length} of ${this.#options.elections} elections taken over`,
+      () => `${elected().length} of ${elections} elections taken over`,
+      () => (elected().length >= elections ? true : undefined),
+      lookEveryMs,
     );
-    return this.#elected.map((at) => at - since);
+    return elected().map((at) => at - since);
   }
 
   /** How many connections the server has from each process. */
@@ -55,19 +54,13 @@ export class Line implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const member of this.#members) member.kill("SIGKILL");
+    await Promise.all(this.#members.map(async (member) => member.kill()));
     await this.#ask("drop schema if exists $schema cascade");
   }
 
   /** One more process; settles when it is the last in the queue of each election (or leads them all, as the first). */
   async #join(): Promise<void> {
-    const member = fork(
-      fileURLToPath(new URL("crowd.ts", import.meta.url)),
-      [JSON.stringify(this.#options)],
-      { execArgv: ["--conditions=@elect/source"] },
-    );
-    member.on("message", (report: CrowdReport) => this.#elected.push(...report));
-    this.#members.push(member);
+    this.#members.push(new Crowd(this.#options));
     await this.#settled();
   }
 
@@ -76,12 +69,15 @@ export class Line implements AsyncDisposable {
     const { elections } = this.#options;
     const wanted = [elections, elections * (this.#members.length - 1), 0].join(" ");
     let found = "";
-    const look = async (): Promise<boolean> => {
-      const rows = await this.#ask<{ found: string }>(standing).catch(() => []);
-      found = rows[0]?.found ?? "no tables";
-      return found === wanted;
-    };
-    await until(look, () => `led, waiting, unwatched: ${found} and not ${wanted}`);
+    await until(
+      () => `led, waiting, unwatched: ${found} and not ${wanted}`,
+      async () => {
+        const rows = await this.#ask<{ found: string }>(standing).catch(() => []);
+        found = rows[0]?.found ?? "no tables";
+        return found === wanted ? true : undefined;
+      },
+      lookEveryMs,
+    );
   }
 
   async #ask<T extends object>(text: string): Promise<T[]> {
@@ -105,11 +101,3 @@ select concat_ws(' ',
       and not exists (
         select from pg_locks l where l.locktype = 'advisory' and l.mode = 'ShareLock' and not l.granted
            and l.classid = ((s.life >> 32) & 4294967295)::oid and l.objid = (s.life & 4294967295)::oid))) as found`;
-
-async function until(done: () => boolean | Promise<boolean>, state: () => string): Promise<void> {
-  const late = performance.now() + patienceMs;
-  while (!(await done())) {
-    if (performance.now() > late) throw new Error(`not within ${patienceMs / 1000} s; ${state()}`);
-    await sleep(20);
-  }
-}

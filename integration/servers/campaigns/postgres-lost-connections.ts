@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { openFaultProxy, startCandidate, type ChildCandidate, type FaultProxy } from "@elect/testing";
 import type { Server } from "../src/index.ts";
 import { withPostgres } from "../test/drivers.ts";
+import { within } from "./patience.ts";
 
 export const deafnesses = ["stopped", "silent"] as const;
 export const losses = ["nothing", "terminated", "reset", "restarted"] as const;
@@ -27,29 +28,15 @@ export interface Outcome extends Ordeal {
   readonly overlapMs: number;
 }
 
-/** How long anything may take on a machine that is busy. */
-const patienceMs = 60_000;
 /** Enough for the leader to have proven itself a few times, and to be at any point between two proofs. */
 const settleMs = 300;
 
 export async function endure(server: Server, url: string, ttl: number, ordeal: Ordeal): Promise<Outcome> {
-  const directory = await mkdtemp(join(tmpdir(), "elect-ordeal-"));
-  const election = `ordeal-${randomBytes(5).toString("hex")}`;
-  await using proxy = await openFaultProxy({ host: "127.0.0.1", port: server.port });
-  const through = url.replace(`:${server.port}`, `:${proxy.port}`);
-  const application = `leader-${election}`;
-  const contend = async (id: string, at: string): Promise<ChildCandidate> =>
-    startCandidate({
-      url: at,
-      adapter: import.meta.resolve("@elect/postgres"),
-      election,
-      ttl,
-      id,
-      directory,
-    });
-  await using leader = await contend("leader", `${through}&application_name=${application}`);
+  await using stage = await Stage.of(server, url, ttl);
+  const { proxy, application } = stage;
+  const leader = await stage.contend("leader", `${stage.through}&application_name=${application}`);
   const token = await within("the first leads", leader.elected());
-  await using rival = await contend("rival", url);
+  const rival = await stage.contend("rival", url);
   await sleep(settleMs + Math.random() * (ttl / 3));
   try {
     if (ordeal.deaf === "stopped") leader.stop();
@@ -67,8 +54,6 @@ export async function endure(server: Server, url: string, ttl: number, ordeal: O
     return { ...ordeal, takenOverMs, overlapMs };
   } finally {
     leader.resume();
-    await Promise.all([leader.kill(), rival.kill()]);
-    await rm(directory, { recursive: true, force: true });
   }
 }
 
@@ -94,50 +79,58 @@ async function lose({ loss }: Ordeal, server: Server, proxy: FaultProxy, applica
 
 /** A waiter behind a link that falls silent, then a leader that resigns: the other waiter leads, and the silent one never does. */
 export async function blackholeWaiter(server: Server, url: string, ttl: number): Promise<readonly string[]> {
-  const directory = await mkdtemp(join(tmpdir(), "elect-ordeal-"));
-  const election = `blackhole-${randomBytes(5).toString("hex")}`;
-  await using proxy = await openFaultProxy({ host: "127.0.0.1", port: server.port });
-  const through = url.replace(`:${server.port}`, `:${proxy.port}`);
-  const contend = async (id: string, at: string): Promise<ChildCandidate> =>
-    startCandidate({
-      url: at,
-      adapter: import.meta.resolve("@elect/postgres"),
-      election,
-      ttl,
-      id,
-      directory,
-    });
-  await using leader = await contend("leader", url);
+  await using stage = await Stage.of(server, url, ttl);
+  const leader = await stage.contend("leader", url);
   const token = await within("the first leads", leader.elected());
-  await using waiter = await contend("waiter", through);
+  const waiter = await stage.contend("waiter", stage.through);
   await sleep(settleMs);
-  await using other = await contend("other", url);
+  const other = await stage.contend("other", url);
   await sleep(settleMs);
-  try {
-    proxy.silence();
-    await leader.kill();
-    const next = await within("the other leads", other.elected(token));
-    proxy.heal();
-    await sleep(2 * ttl);
-    return [
-      ...(waiter.terms.length > 0 ? ["a waiter behind a silent link won"] : []),
-      ...(other.leads === next ? [] : ["the one that won did not stay the leader"]),
-    ];
-  } finally {
-    await Promise.all([other.kill(), waiter.kill()]);
-    await rm(directory, { recursive: true, force: true });
-  }
+  stage.proxy.silence();
+  await leader.kill();
+  const next = await within("the other leads", other.elected(token));
+  stage.proxy.heal();
+  await sleep(2 * ttl);
+  return [
+    ...(waiter.terms.length > 0 ? ["a waiter behind a silent link won"] : []),
+    ...(other.leads === next ? [] : ["the one that won did not stay the leader"]),
+  ];
 }
 
-async function within<T>(what: string, work: Promise<T>): Promise<T> {
-  const alarm = new AbortController();
-  const late = sleep(patienceMs, undefined, { signal: alarm.signal }).then(() => {
-    throw new Error(`not within ${patienceMs / 1000} s: ${what}`);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    late.catch(() => {});
-    alarm.abort();
+/** An election of its own, whose candidates are processes, and a link to the server that can fail. */
+class Stage implements AsyncDisposable {
+  readonly proxy: FaultProxy;
+  /** The server's URL by way of the proxy. */
+  readonly through: string;
+  readonly election: string = `ordeal-${randomBytes(5).toString("hex")}`;
+  /** By which the server knows the leader's connection. */
+  readonly application: string = `leader-${this.election}`;
+  readonly #ttl: number;
+  readonly #parts = new AsyncDisposableStack();
+  readonly #directory: string;
+
+  private constructor(proxy: FaultProxy, through: string, ttl: number, directory: string) {
+    this.proxy = this.#parts.use(proxy);
+    this.through = through;
+    this.#ttl = ttl;
+    this.#directory = directory;
+    this.#parts.defer(async () => rm(directory, { recursive: true, force: true }));
+  }
+
+  static async of(server: Server, url: string, ttl: number): Promise<Stage> {
+    const proxy = await openFaultProxy({ host: "127.0.0.1", port: server.port });
+    const through = url.replace(`:${server.port}`, `:${proxy.port}`);
+    return new Stage(proxy, through, ttl, await mkdtemp(join(tmpdir(), "elect-ordeal-")));
+  }
+
+  async contend(id: string, url: string): Promise<ChildCandidate> {
+    const { election } = this;
+    const [ttl, directory] = [this.#ttl, this.#directory];
+    const adapter = import.meta.resolve("@elect/postgres");
+    return this.#parts.use(await startCandidate({ url, adapter, election, ttl, id, directory }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#parts.disposeAsync();
   }
 }

@@ -4,8 +4,8 @@
 //     pnpm --dir integration/servers campaign:postgres-takeover [rounds] [elections]
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { connect } from "@elect/core";
 import { makeEngineReady } from "../src/index.ts";
+import { crashBound } from "./crash-bound.ts";
 import { quantile } from "./figures.ts";
 import { Line } from "./postgres-crowds.ts";
 import { blackholeWaiter, deafnesses, endure, losses, type Outcome } from "./postgres-lost-connections.ts";
@@ -102,12 +102,6 @@ export function faultsOf(mode: Mode, outcomes: readonly Outcome[]): string[] {
       ? []
       : [`takeover ${mode}, ${deaf}, ${loss}: two leaders for ${overlapMs.toFixed(0)} ms`];
   });
-}
-
-async function crashBound(url: string, ttlMs: number): Promise<number> {
-  await using backend = await connect(url);
-  const { ttls: times, plusMs } = backend.capabilities.crash;
-  return times * ttlMs + plusMs;
 }
 
 /** Settles with the exit code. */

@@ -4,9 +4,9 @@
 //
 //     pnpm --dir integration/servers campaign:postgres-wake-ups
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect, createElection, type Election, type Term } from "@elect/core";
 import { Client } from "pg";
 import { makeEngineReady } from "../src/index.ts";
+import { Circle } from "./circle.ts";
 import { quantile } from "./figures.ts";
 import { withRoundTrip } from "./round-trip.ts";
 import { startOwnStore, type Store } from "./stores.ts";
@@ -14,8 +14,6 @@ import { startOwnStore, type Store } from "./stores.ts";
 const crowds = [2, 10, 30, 100];
 const rounds = 100;
 const restMs = 20;
-/** Long, so that few proofs come in between. */
-const ttl = 30_000;
 
 type Measure = () => Promise<number>;
 
@@ -75,44 +73,6 @@ async function withListeners(
   );
 }
 
-/** Candidates of one election, each with a session of its own. Who resigns goes to the end of the queue. */
-async function withCandidates(
-  store: Store,
-  count: number,
-  use: (handOver: Measure) => Promise<void>,
-): Promise<void> {
-  await using backends = new AsyncDisposableStack();
-  const leaving = new AbortController();
-  const reign: { now: { election: Election; term: Term } | null } = { now: null };
-  let elected = (): void => {};
-  for (let nth = 0; nth < count; nth += 1) {
-    const backend = backends.use(await connect(store.url));
-    const election = createElection({ backend, name: "passed-on", ttl });
-    election.on("elected", ({ term }) => {
-      reign.now = { election, term };
-      elected();
-    });
-    election.campaign({ signal: leaving.signal }).catch(() => {});
-    // In the queue before the next one comes.
-    await sleep(restMs);
-  }
-  while (reign.now === null) await sleep(restMs);
-  await sleep(1_000);
-  await use(async () => {
-    if (reign.now === null) throw new Error("nobody leads");
-    const { election, term } = reign.now;
-    const took = await untilHeard(
-      (resolve) => (elected = resolve),
-      async () => term.resign(),
-    );
-    election.campaign({ signal: leaving.signal }).catch(() => {});
-    return took;
-  });
-  // Nobody is to be elected by the departure of the others.
-  leaving.abort();
-  await reign.now.term.resign();
-}
-
 async function figures(store: Store, count: number): Promise<string> {
   const [raw, notify, control, elect]: [number[], number[], number[], number[]] = [[], [], [], []];
   const timed = async (into: number[], measure: Measure): Promise<void> => {
@@ -127,12 +87,11 @@ async function figures(store: Store, count: number): Promise<string> {
         await timed(control, least);
       }
     });
-    await withCandidates(store, count, async (handOver) => {
-      for (let round = 0; round < rounds; round += 1) {
-        await timed(raw, write);
-        await timed(elect, handOver);
-      }
-    });
+    await using circle = await Circle.of(count, store.url);
+    for (let round = 0; round < rounds; round += 1) {
+      await timed(raw, write);
+      await timed(elect, async () => circle.handOver());
+    }
   });
   const unit = quantile(raw, 0.5);
   const times = (sample: readonly number[]): string => `${(quantile(sample, 0.5) / unit).toFixed(1)} ×`;

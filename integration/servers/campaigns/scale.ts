@@ -1,14 +1,12 @@
 // One process that leads a thousand elections: what that costs the server while nothing happens, compared with one
 // election, and how long it takes another process to take over all of them when it is killed.
 //
-//     pnpm --dir integration/servers campaign:scale [elections]
-import { fork, type ChildProcess } from "node:child_process";
+//     pnpm --dir integration/servers campaign:scale [elections] [store]
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { connect } from "@elect/core";
 import { makeEngineReady } from "../src/index.ts";
 import { Meter } from "./counters.ts";
-import type { CrowdOptions, CrowdReport } from "./crowd.ts";
+import { crashBound } from "./crash-bound.ts";
+import { Crowd } from "./crowd-process.ts";
 import { hostNow, quantile } from "./figures.ts";
 import { startOwnStore, storeNames, type Store } from "./stores.ts";
 
@@ -17,53 +15,6 @@ const ttl = 3_000;
 const windowMs = 4 * ttl;
 /** Two connections; every third of the TTL, give or take a tenth, a proof of at most two requests, as etcd's is; the net's poll. */
 const budget = { connections: 2, perSecond: (2 * 3 * 1.1 + 1) / (ttl / 1000) };
-
-const patienceMs = 60_000;
-
-/** A process with candidates in so many elections. */
-class Crowd implements AsyncDisposable {
-  readonly #process: ChildProcess;
-  readonly elected: number[] = [];
-  #news: PromiseWithResolvers<void> = Promise.withResolvers<void>();
-
-  constructor(options: CrowdOptions) {
-    this.#process = fork(fileURLToPath(new URL("./crowd.ts", import.meta.url)), [JSON.stringify(options)], {
-      execArgv: ["--conditions=@elect/source"],
-    });
-    this.#process.on("message", (report: CrowdReport) => {
-      this.elected.push(...report);
-      this.#news.resolve();
-      this.#news = Promise.withResolvers();
-    });
-  }
-
-  /** Settles when it leads so many. */
-  async leads(elections: number): Promise<void> {
-    const late = AbortSignal.timeout(patienceMs);
-    while (this.elected.length < elections) {
-      if (late.aborted) throw new Error(`leads ${this.elected.length} of ${elections} elections only`);
-      await Promise.race([this.#news.promise, sleep(1_000)]);
-    }
-  }
-
-  async kill(): Promise<void> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
-    const exited = new Promise((resolve) => this.#process.once("exit", resolve));
-    this.#process.kill("SIGKILL");
-    await exited;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.kill();
-  }
-
-  /** It gives everything back, and ends. */
-  async leave(): Promise<void> {
-    const exited = new Promise((resolve) => this.#process.once("exit", resolve));
-    this.#process.disconnect();
-    await exited;
-  }
-}
 
 /** Settles with what went wrong. */
 async function campaign(store: Store, elections: number): Promise<string[]> {
@@ -100,8 +51,7 @@ async function campaign(store: Store, elections: number): Promise<string[]> {
   await leader.kill();
   await successor.leads(elections);
   const times = successor.elected.map((at) => at - killed);
-  const { ttls, plusMs } = (await connect(store.url)).capabilities.crash;
-  const bound = ttls * ttl + plusMs;
+  const bound = await crashBound(store.url, ttl);
   console.log(
     `${store.name}: SIGKILL: all ${elections} taken over; p50 ${quantile(times, 0.5).toFixed(0)} ms, ` +
       `max ${Math.max(...times).toFixed(0)} ms; declared bound ${bound} ms`,

@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { openFaultProxy } from "@elect/testing";
 import type { Way } from "./contender.ts";
+import { within } from "./patience.ts";
 
 export interface Round {
   readonly ttl: number;
@@ -15,9 +16,6 @@ export interface Round {
   readonly oldLeads: boolean;
 }
 
-/** How long anything may take on a machine that is busy. */
-const patienceMs = 30_000;
-
 /** `phase` (0 to 1) is when the link falls silent within the time from one proof to the next. */
 export async function silentRound(way: Way, url: string, ttl: number, phase: number): Promise<Round> {
   const { hostname, port } = endpointOf(url);
@@ -25,7 +23,7 @@ export async function silentRound(way: Way, url: string, ttl: number, phase: num
   await using proxy = await openFaultProxy({ host: hostname, port });
   const through = url.replace(`${hostname}:${port}`, `${proxy.host}:${proxy.port}`);
   const holder = await way.contend(through, election, ttl);
-  await within(holder.elected, `${way.name}: the first is elected`);
+  await within(`${way.name}: the first is elected`, holder.elected);
   const rival = await way.contend(url, election, ttl);
   try {
     await sleep(ttl / 3 + (phase * ttl) / 3);
@@ -34,7 +32,7 @@ export async function silentRound(way: Way, url: string, ttl: number, phase: num
     let oldLeads = false;
     // Asked in the very turn in which the rival holds itself for elected.
     const next = rival.elected.then((at) => ((oldLeads = holder.leads()), at));
-    const electedAt = await within(next, `${way.name}: the rival is elected`).finally(() =>
+    const electedAt = await within(`${way.name}: the rival is elected`, next).finally(() =>
       clearInterval(watch),
     );
     while (holder.leads() && performance.now() < electedAt + ttl) await sleep(1);
@@ -51,17 +49,4 @@ function endpointOf(url: string): { hostname: string; port: number } {
   const [, hostname, port] = /^\w+:\/\/(?:[^@/]*@)?([^:/,]+):(\d+)/.exec(url) ?? [];
   if (hostname === undefined) throw new Error("the store's URL must name one host and its port");
   return { hostname, port: Number(port) };
-}
-
-async function within<T>(work: Promise<T>, what: string): Promise<T> {
-  const alarm = new AbortController();
-  const late = sleep(patienceMs, undefined, { signal: alarm.signal }).then(() => {
-    throw new Error(`not within ${patienceMs / 1000} s: ${what}`);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    late.catch(() => {});
-    alarm.abort();
-  }
 }

@@ -56,8 +56,18 @@ export class ContainerServer implements Server {
     await this.untilItAnswers();
   }
 
+  /** A process that is just being forked or ended cannot always be frozen; the engine says so, and is asked again. */
   async pause(): Promise<void> {
-    await (await this.#engine()).pause();
+    const engine = await this.#engine();
+    for (let tries = 1; ; tries += 1) {
+      try {
+        await engine.pause();
+        return;
+      } catch (error) {
+        if (tries === 10 || !String(error).includes("unable to freeze")) throw error;
+        await sleep(100);
+      }
+    }
   }
 
   async unpause(): Promise<void> {
