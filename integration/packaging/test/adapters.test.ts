@@ -5,7 +5,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { startStores, type Store, type StoreName } from "../../servers/campaigns/stores.ts";
-import { Project, runtimes, type Ending } from "./project.ts";
+import type { Ending } from "../../tooling/run-to-end.ts";
+import { Project, runtimes } from "./project.ts";
 import { readReadme } from "./readme.ts";
 
 interface Adapter {

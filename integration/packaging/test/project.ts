@@ -1,9 +1,10 @@
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
+import { runToEnd, type Ending } from "../../tooling/run-to-end.ts";
 
 const require = createRequire(import.meta.url);
 const finished = promisify(execFile);
@@ -13,18 +14,6 @@ export const runtimes = {
   node24: process.execPath,
   node22: resolve(import.meta.dirname, "../../oldest/node_modules/node/bin/node"),
 };
-
-/** How a program ended. */
-export interface Ending {
-  readonly code: number | NodeJS.Signals | null;
-  readonly out: string;
-  readonly err: string;
-  /** How long it went on after the last that it printed. */
-  readonly lingeredMs: number;
-}
-
-/** What a busy machine may take for a program that waits for nothing. */
-const patienceMs = 60_000;
 
 /** A stranger's project: a folder outside the workspace, empty but for a manifest, whose npm knows `registry` alone. */
 export class Project implements Disposable {
@@ -74,25 +63,7 @@ export class Project implements Disposable {
     words: readonly string[],
     variables: Readonly<Record<string, string>> = {},
   ): Promise<Ending> {
-    const child = spawn(command, words, {
-      cwd: this.folder,
-      env: { ...ownEnvironment(), ...variables },
-      stdio: ["ignore", "pipe", "pipe"],
-      timeout: patienceMs,
-      killSignal: "SIGKILL",
-    });
-    let [out, err, spoke] = ["", "", performance.now()];
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      out += text;
-      spoke = performance.now();
-    });
-    child.stderr.setEncoding("utf8").on("data", (text: string) => (err += text));
-    return new Promise((ended, failed) => {
-      child.once("error", failed);
-      child.once("close", (code, signal) => {
-        ended({ code: code ?? signal, out, err, lingeredMs: performance.now() - spoke });
-      });
-    });
+    return runToEnd(command, words, { cwd: this.folder, env: { ...ownEnvironment(), ...variables } });
   }
 
   [Symbol.dispose](): void {
