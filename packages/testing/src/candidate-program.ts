@@ -8,6 +8,9 @@ import type { CandidateOptions, Order, Report } from "./candidate-protocol.ts";
 import { HistoryLog } from "./history.ts";
 import { hostNow } from "./wait.ts";
 
+/** Shorter ones happen to every process, and cost no term; in ms. */
+const longPause = 100;
+
 class Candidate {
   readonly #options: CandidateOptions;
   readonly #backend: Backend;
@@ -20,6 +23,7 @@ class Candidate {
   #flag = false;
   #endWork: () => void = () => {};
   #campaignSince = 0;
+  #looked: number = performance.now();
   #closing = false;
 
   constructor(options: CandidateOptions, backend: Backend) {
@@ -41,7 +45,10 @@ class Candidate {
       say({ said: "lost", token: term.token, reason });
     });
     this.#election.on("trouble", ({ error }) => say({ said: "trouble", message: String(error) }));
-    this.#claims = setInterval(() => this.#claim(), options.claimEveryMs ?? 2);
+    this.#claims = setInterval(() => {
+      this.#look();
+      this.#claim();
+    }, options.claimEveryMs ?? 2);
   }
 
   async campaign(): Promise<void> {
@@ -98,6 +105,12 @@ class Candidate {
     while (hostNow() < until);
     this.#claim();
     say({ said: "stalled" });
+  }
+
+  #look(): void {
+    const ms = performance.now() - this.#looked;
+    this.#looked = performance.now();
+    if (ms > longPause) say({ said: "stood-still", ms });
   }
 
   #claim(): void {

@@ -36,5 +36,7 @@ export type Report =
   | { readonly said: "elected"; readonly token: bigint }
   | { readonly said: "lost"; readonly token: bigint; readonly reason: string }
   | { readonly said: "stalled" }
+  /** Nothing ran in it for so long. */
+  | { readonly said: "stood-still"; readonly ms: number }
   | { readonly said: "trouble"; readonly message: string }
   | { readonly said: "closed"; readonly remains: readonly string[] };

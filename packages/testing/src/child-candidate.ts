@@ -62,9 +62,12 @@ export class ChildCandidate implements AsyncDisposable {
   readonly troubles: string[] = [];
   /** What it wrote to its standard error. */
   stderr = "";
+  /** The longest time for which nothing ran in it, in ms, as long as nobody made it stand still on purpose. */
+  standstill = 0;
   readonly #child: ChildProcess;
   readonly #listeners = new Set<(report: Report) => void>();
   #gone = false;
+  #disturbed = false;
 
   /** @internal */
   constructor(child: ChildProcess, id: string, incarnation: string, log: string) {
@@ -119,6 +122,7 @@ export class ChildCandidate implements AsyncDisposable {
 
   /** SIGSTOP: the process stands still, its connections stay open. */
   stop(): void {
+    this.#disturbed = true;
     this.#child.kill("SIGSTOP");
   }
 
@@ -135,6 +139,7 @@ export class ChildCandidate implements AsyncDisposable {
 
   /** Blocks its event loop for `ms`; resolves after that. */
   async stall(ms: number): Promise<void> {
+    this.#disturbed = true;
     const stalled = this.#said("stalled");
     this.order({ do: "stall", ms });
     await stalled;
@@ -176,6 +181,8 @@ export class ChildCandidate implements AsyncDisposable {
       if (term !== undefined) term.lost = report.reason;
     }
     if (report.said === "trouble") this.troubles.push(report.message);
+    if (report.said === "stood-still" && !this.#disturbed)
+      this.standstill = Math.max(this.standstill, report.ms);
     for (const listener of [...this.#listeners]) listener(report);
   }
 

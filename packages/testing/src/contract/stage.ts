@@ -55,8 +55,12 @@ export class Stage {
     this.#watch = setInterval(() => this.#look(), watchEveryMs);
   }
 
-  /** The longest time for which nothing ran in this process: explains a loss that nobody caused. */
+  /** The longest time for which nothing ran in this process, or a child: explains a loss that nobody caused. */
   get standstill(): number {
+    return Math.max(this.#here, ...this.#children.map(({ standstill }) => standstill));
+  }
+
+  get #here(): number {
     return Math.max(this.#standstill, performance.now() - this.#looked);
   }
 
@@ -142,7 +146,7 @@ export class Stage {
   }
 
   #look(): void {
-    this.#standstill = this.standstill;
+    this.#standstill = this.#here;
     this.#looked = performance.now();
     this.watchman.look();
   }

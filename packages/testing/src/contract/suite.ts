@@ -22,7 +22,7 @@ export type Need =
 /** How long a test may take before it is taken for hung. */
 const timeout = 180_000;
 
-/** How often a test is played if its own process stands still meanwhile. */
+/** How often a test is played if a process of its own stands still meanwhile. */
 const mostTrials = 3;
 
 export class Suite {
@@ -59,7 +59,7 @@ export class Suite {
         if (failure === null) return;
         if (conclusive || trial === mostTrials) throw failure;
         await annotate(
-          `This process stood still for ${standstill} ms: that trial showed nothing. Once more.`,
+          `A process stood still for ${standstill} ms: that trial showed nothing. Once more.`,
           "warning",
         );
       }
@@ -71,12 +71,12 @@ export class Suite {
 interface Trial {
   readonly failure: Error | null;
   /**
-   * Whether a failure is the backend's. It is not if this very process, in which the candidates live, stood still for
-   * longer than a proof takes to come: then they lost their terms as they must, and the play went another way. That
-   * no two terms were valid at once, and the like, holds all the same: what the watchman finds is always conclusive.
+   * Whether a failure is the backend's. It is not if this very process, in which the candidates live, or a child that was
+   * left alone, stood still for longer than a proof takes to come: then they lost their terms as they must, and the play
+   * went another way. That no two terms were valid at once, and the like, holds all the same: what the watchman finds is always conclusive.
    */
   readonly conclusive: boolean;
-  /** For how many ms the process stood still, at worst. */
+  /** For how many ms a process stood still, at worst. */
   readonly standstill: number;
 }
 
@@ -97,7 +97,7 @@ async function perform(
   const [failure = null] = failures;
   if (failure !== null) {
     // It goes on as it is, with its place and its difference; the rest is told in its message.
-    const still = `This process stood still for ${standstill} ms at worst.`;
+    const still = `Its processes stood still for ${standstill} ms at worst.`;
     failure.message = [...failures.map(String), stage.story, still].join("\n");
   }
   return { failure, conclusive: findings.length > 0 || standstill < stage.ttl / 3, standstill };
