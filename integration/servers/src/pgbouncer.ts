@@ -1,5 +1,6 @@
 // PgBouncer in front of a PostgreSQL. The database in the URL chooses how it pools: `transaction` lends a connection
-// for one transaction, which breaks session locks and LISTEN; `session` lends it for as long as the client stays.
+// for one transaction, which breaks session locks and LISTEN, `statement` for one statement; `session` lends it for as long
+// as the client stays.
 import { postgresAnswers } from "./answers.ts";
 import { createPeerNetwork } from "./peer-network.ts";
 import { freePorts } from "./ports.ts";
@@ -10,6 +11,8 @@ import { startServer } from "./start.ts";
 export interface PooledPostgres extends AsyncDisposable {
   /** Through the pool, a connection per transaction. */
   readonly transactionUrl: string;
+  /** Through the pool, a connection per statement. */
+  readonly statementUrl: string;
   /** Through the pool, a connection per session. */
   readonly sessionUrl: string;
   readonly pooler: Server;
@@ -43,6 +46,7 @@ export async function startPooledPostgres(options: PostgresOptions = {}): Promis
   const kept = parts.move();
   return {
     transactionUrl: postgresUrl(port, "transaction"),
+    statementUrl: postgresUrl(port, "statement"),
     sessionUrl: postgresUrl(port, "session"),
     pooler,
     postgres,
@@ -54,6 +58,7 @@ export async function startPooledPostgres(options: PostgresOptions = {}): Promis
 // The `postgres` entry is for the question whether it is ready.
 const configuration = `[databases]
 transaction = host=behind port=5432 dbname=postgres pool_mode=transaction
+statement = host=behind port=5432 dbname=postgres pool_mode=statement
 session = host=behind port=5432 dbname=postgres pool_mode=session
 postgres = host=behind port=5432 dbname=postgres pool_mode=session
 

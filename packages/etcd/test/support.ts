@@ -1,7 +1,7 @@
 /** What the tests of this package share: a server, a namespace of their own, calls, and a second pair of eyes. */
 
 import { randomBytes } from "node:crypto";
-import type { Call, Claim, ClaimAnswer, ClaimRequest, Session, SessionEvents } from "@elect/core/adapter";
+import type { Call, Claim, ClaimAnswer, ClaimRequest, Session } from "@elect/core/adapter";
 import { openFaultProxy, type FaultProxy } from "@elect/testing";
 import { Etcd3, type IKeyValue, type IOptions } from "etcd3";
 import { onTestFinished } from "vitest";
@@ -13,19 +13,15 @@ import { etcdAnswers } from "../../../integration/servers/src/answers.ts";
 import { startEtcd, type Server } from "../../../integration/servers/src/index.ts";
 import { freePorts } from "../../../integration/servers/src/ports.ts";
 import { startServer } from "../../../integration/servers/src/start.ts";
+import { call, eventually, Heard, nonce } from "../../../integration/servers/src/port-calls.ts";
+
+export { call, eventually, Heard, nonce };
 
 const server = await startEtcd();
 
 /** Where the server that all tests share is. */
 export const url: string = server.url;
 export const target = { host: "127.0.0.1", port: server.port };
-
-export const nonce = (): string => randomBytes(16).toString("hex");
-
-/** A call with a time limit, as core makes them. */
-export function call(timeoutMs = 5_000): Call {
-  return { signal: AbortSignal.timeout(Math.ceil(timeoutMs)), timeoutMs };
-}
 
 /** A call that is given up by hand. */
 export function callUntil(signal: AbortSignal): Call {
@@ -43,39 +39,6 @@ export function plain(port: number = target.port, options: Partial<IOptions> = {
   const client = new Etcd3({ hosts: `127.0.0.1:${port}`, ...options });
   onTestFinished(() => client.close());
   return client;
-}
-
-/** Session events, in the order they came; what is awaited is taken out. */
-export class Heard implements SessionEvents {
-  readonly all: string[] = [];
-  readonly #waiting: { matches(event: string): boolean; resolve(event: string): void }[] = [];
-
-  hint(election: string | null): void {
-    this.#hear(`hint ${election ?? "*"}`);
-  }
-  doubt(cause: unknown): void {
-    this.#hear(`doubt ${String(cause)}`);
-  }
-  lost(claim: Claim, reason: string): void {
-    this.#hear(`lost ${claim.election}: ${reason}`);
-  }
-  ended(reason: string): void {
-    this.#hear(`ended: ${reason}`);
-  }
-
-  async next(beginning: string): Promise<string> {
-    const index = this.all.findIndex((event) => event.startsWith(beginning));
-    if (index !== -1) return this.all.splice(index, 1)[0]!;
-    return new Promise((resolve) => {
-      this.#waiting.push({ matches: (event) => event.startsWith(beginning), resolve });
-    });
-  }
-
-  #hear(event: string): void {
-    const index = this.#waiting.findIndex(({ matches }) => matches(event));
-    if (index === -1) this.all.push(event);
-    else this.#waiting.splice(index, 1)[0]!.resolve(event);
-  }
 }
 
 export interface Process {
@@ -199,16 +162,4 @@ export async function ownServer(
 /** For what cannot be awaited. */
 export async function pass(ms: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-export async function eventually(
-  what: string,
-  ask: () => boolean | Promise<boolean>,
-  ms = 8_000,
-): Promise<void> {
-  const until = performance.now() + ms;
-  while (!(await ask())) {
-    if (performance.now() > until) throw new Error(`not within ${ms} ms: ${what}`);
-    await pass(20);
-  }
 }

@@ -2,15 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { setTimeout as pass } from "node:timers/promises";
-import type {
-  Call,
-  Claim,
-  ClaimAnswer,
-  ClaimRequest,
-  OpenRequest,
-  Session,
-  SessionEvents,
-} from "@elect/core/adapter";
+import type { Claim, ClaimAnswer, ClaimRequest, OpenRequest, Session } from "@elect/core/adapter";
 import { openFaultProxy, type FaultProxy } from "@elect/testing";
 import pg from "pg";
 import { onTestFinished } from "vitest";
@@ -23,6 +15,12 @@ import { postgresRecipe } from "../../../integration/servers/src/postgres.ts";
 import { startServer } from "../../../integration/servers/src/start.ts";
 import { PostgresAdapter } from "../src/adapter.ts";
 import { sqlFor, type Sql } from "../src/sql.ts";
+import { call, eventually, Heard, nonce } from "../../../integration/servers/src/port-calls.ts";
+
+export { call, eventually, Heard, nonce };
+
+/** Long, so that a session that nobody proves outlives its test on a slow machine, too; shorter where a lease is to run out. */
+export const ttl = 10_000;
 
 /** The server that all tests of a file share; nobody stops it but the run's end. */
 export async function sharedServer(): Promise<Server> {
@@ -36,45 +34,7 @@ export async function ownServer(options: ServerOptions = {}): Promise<Server> {
   return server;
 }
 
-export const nonce = (): string => randomBytes(16).toString("hex");
 export const freshSchema = (): string => `test_${randomBytes(6).toString("hex")}`;
-
-export function call(timeoutMs = 5000): Call {
-  return { signal: AbortSignal.timeout(timeoutMs), timeoutMs };
-}
-
-/** Session events, in order. */
-export class Heard implements SessionEvents {
-  readonly all: string[] = [];
-  readonly #waiting: { beginning: string; resolve: (event: string) => void }[] = [];
-
-  hint(election: string | null): void {
-    this.#hear(`hint ${election ?? "*"}`);
-  }
-  doubt(cause: unknown): void {
-    this.#hear(`doubt ${cause instanceof Error ? cause.message : String(cause)}`);
-  }
-  lost(claim: Claim, reason: string): void {
-    this.#hear(`lost ${claim.election} ${reason}`);
-  }
-  ended(reason: string): void {
-    this.#hear(`ended ${reason}`);
-  }
-
-  /** The first event that begins so, heard already or to come; it is taken out. */
-  async next(beginning: string): Promise<string> {
-    const index = this.all.findIndex((event) => event.startsWith(beginning));
-    if (index >= 0) return this.all.splice(index, 1)[0] ?? "";
-    return new Promise((resolve) => this.#waiting.push({ beginning, resolve }));
-  }
-
-  #hear(event: string): void {
-    const index = this.#waiting.findIndex(({ beginning }) => event.startsWith(beginning));
-    const [waiting] = index >= 0 ? this.#waiting.splice(index, 1) : [];
-    if (waiting === undefined) this.all.push(event);
-    else waiting.resolve(event);
-  }
-}
 
 /** One candidate process, as the store sees it. */
 export interface Process {
@@ -113,7 +73,7 @@ export class Store {
   }
 
   async open(options: { ttlMs?: number; takeover?: "connection"; url?: string } = {}): Promise<Process> {
-    const { ttlMs = 1500, ...how } = options;
+    const { ttlMs = ttl, ...how } = options;
     const adapter = this.adapter(how);
     const heard = new Heard();
     const request: OpenRequest = { ttlMs, nonce: nonce(), events: heard };
@@ -188,6 +148,13 @@ export class Store {
   }
 }
 
+/** As if the process had gone without a word: nothing of it is connected, and its lease is over. */
+export async function crash(at: Store, { session }: Process): Promise<void> {
+  await at.terminate(session);
+  session.abandon();
+  await at.expire(session);
+}
+
 /** Until a statement of the schema waits for somebody's lock. */
 export async function untilBlocked(at: Store, what: string): Promise<void> {
   await eventually(`${what} waits`, async () => {
@@ -196,19 +163,6 @@ export async function untilBlocked(at: Store, what: string): Promise<void> {
     );
     return found.length > 0;
   });
-}
-
-/** Asks again until the answer is true; for what cannot be awaited. */
-export async function eventually(
-  what: string,
-  ask: () => boolean | Promise<boolean>,
-  ms = 4000,
-): Promise<void> {
-  const until = performance.now() + ms;
-  while (!(await ask())) {
-    if (performance.now() > until) throw new Error(`not within ${ms} ms: ${what}`);
-    await pass(5);
-  }
 }
 
 export async function within<T>(what: string, work: Promise<T>, ms = 4000): Promise<T> {

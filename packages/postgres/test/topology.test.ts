@@ -23,23 +23,23 @@ import {
 const long = 90_000;
 
 describe("PG-8 poolers", () => {
-  test("lending by transaction is refused, by session works", { timeout: long }, async () => {
+  test("lending by transaction or statement is refused, by session works", { timeout: long }, async () => {
     const pooled = await startPooledPostgres();
     onTestFinished(() => pooled.stop());
     const at = await Store.on(pooled.postgres.url);
     const through = (url: string): string => `${url}?schema=${at.schema}`;
-    // The hazard: two clients, one process of the server, and so one owner of all session locks.
-    const [one, other] = [await client(pooled.transactionUrl), await client(pooled.transactionUrl)];
-    await one.query("select pg_advisory_lock(1)");
-    const { rows } = await other.query<{ got: boolean }>("select pg_try_advisory_lock(1) as got");
-    expect(rows).toEqual([{ got: true }]);
+    for (const url of [pooled.transactionUrl, pooled.statementUrl]) {
+      // The hazard: two clients, one process of the server, and so one owner of all session locks.
+      const [one, other] = [await client(url), await client(url)];
+      await one.query("select pg_advisory_lock(1)");
+      const { rows } = await other.query<{ got: boolean }>("select pg_try_advisory_lock(1) as got");
+      expect(rows).toEqual([{ got: true }]);
+      await one.query("select pg_advisory_unlock_all()");
 
-    await expect(at.open({ url: through(pooled.transactionUrl) })).rejects.toMatchObject({
-      refusal: "pooler",
-    });
-    await expect(at.adapter({ url: through(pooled.transactionUrl) }).read("x", call())).rejects.toMatchObject(
-      { refusal: "pooler" },
-    );
+      const refused = { refusal: "pooler" };
+      await expect(at.open({ url: through(url) })).rejects.toMatchObject(refused);
+      await expect(at.adapter({ url: through(url) }).read("x", call())).rejects.toMatchObject(refused);
+    }
 
     const [a, b] = [
       await at.open({ url: through(pooled.sessionUrl) }),

@@ -3,41 +3,28 @@
  */
 
 import { ElectError, type ClaimRequest } from "@elect/core/adapter";
-import { beforeEach, describe, expect, test } from "vitest";
-import type { Durability } from "../src/options.ts";
+import { describe, expect, test } from "vitest";
 import {
   call,
   candidate,
   eventually,
   maxTtl,
-  namespace,
   nonce,
   ownServer,
   pass,
   plain,
-  sharedServer,
+  sharedStore,
   tokenOf,
   type Candidate,
 } from "./support.ts";
 
-const server = await sharedServer();
-let name: string;
-let records: string;
-let url: string;
-const on = ({ url: own }: { url: string }, durability: Durability = "assumed"): string =>
-  `${own}?namespace=${name}&maxTtl=${maxTtl}&durability=${durability}`;
-
-beforeEach(() => {
-  name = namespace();
-  records = `elect:{${name}}`;
-  url = `${server.url}?namespace=${name}&maxTtl=${maxTtl}&durability=assumed`;
-});
+const at = await sharedStore();
 
 test("RD-1 its clock was set back: a dead leader is taken over after its TTL all the same", async () => {
   // What a step back leaves behind: more time to live than was ever granted.
-  const [b, a] = [await candidate(url), await candidate(url, { ttl: 1500 })];
+  const [b, a] = [await candidate(at.url), await candidate(at.url, { ttl: 1500 })];
   tokenOf(await a.claim(a.bid("x")));
-  await plain(server.port).pexpire(`${records}:s:${a.session.id}`, 3_600_000);
+  await plain(at.server.port).pexpire(`${at.records}:s:${a.session.id}`, 3_600_000);
   const answer = await b.claim(b.bid("x"));
   if (answer.kind !== "held") throw new Error("not held");
   expect(answer.retryInMs).toBeLessThanOrEqual(1501);
@@ -46,9 +33,9 @@ test("RD-1 its clock was set back: a dead leader is taken over after its TTL all
 });
 
 test("RD-1 its clock was set forward: the leader hears of it with its next proof", async () => {
-  const a = await candidate(url);
+  const a = await candidate(at.url);
   tokenOf(await a.claim(a.bid("x")));
-  await plain(server.port).pexpireat(`${records}:s:${a.session.id}`, 1);
+  await plain(at.server.port).pexpireat(`${at.records}:s:${a.session.id}`, 1);
   expect(await a.prove()).toMatchObject({ kind: "dead" });
 });
 
@@ -59,18 +46,18 @@ test.each(["allkeys-lru", "volatile-ttl"])(
       args: ["--maxmemory", "3mb", "--maxmemory-policy", policy],
       appendonly: "always",
     });
-    await expect(candidate(on(own, "required"))).rejects.toMatchObject({ refusal: "durability" });
-    const a = await candidate(on(own));
+    await expect(candidate(at.on(own, "required"))).rejects.toMatchObject({ refusal: "durability" });
+    const a = await candidate(at.on(own));
     const bid = a.bid("x");
     tokenOf(await a.claim(bid));
-    const observer = await candidate(on(own, "observed"));
+    const observer = await candidate(at.on(own, "observed"));
     expect(observer.session.warnings.join("\n")).toContain(policy);
     const store = plain(own.port);
     // Under volatile-ttl nothing else can be evicted: then the rest of these does not fit.
     const fill = "for i = 1, 500 do redis.call('SET', KEYS[1] .. i, string.rep('x', 1000)) end";
     await eventually("something of ours is evicted", async () => {
       await store.eval(fill, 1, `fill:${nonce()}:`).catch(() => {});
-      return (await store.exists(records, `${records}:s:${a.session.id}`)) < 2;
+      return (await store.exists(at.records, `${at.records}:s:${a.session.id}`)) < 2;
     });
     const proof = await a.prove(bid);
     expect(proof.kind === "dead" ? proof.reason : proof.lost[0]?.election).toMatch(/its key was deleted|^x$/);
@@ -79,19 +66,19 @@ test.each(["allkeys-lru", "volatile-ttl"])(
 
 test("RD-5 FLUSHALL: the leader is told by its next proof, and the next token is greater", async () => {
   const own = await ownServer({ appendonly: "always" });
-  const [a, b] = [await candidate(on(own)), await candidate(on(own))];
+  const [a, b] = [await candidate(at.on(own)), await candidate(at.on(own))];
   const token = tokenOf(await a.claim(a.bid("x")));
   await plain(own.port).flushall();
   expect(await a.prove()).toMatchObject({ kind: "dead" });
   expect(await b.prove()).toMatchObject({ kind: "dead" });
-  const c = await candidate(on(own));
+  const c = await candidate(at.on(own));
   expect(tokenOf(await c.claim(c.bid("x")))).toBeGreaterThan(token);
 });
 
 test("RD-6 restarted without its memory: nobody is elected before every forgotten lease is over", async () => {
   const own = await ownServer();
   const cap = 2000;
-  const forgetful = `${own.url}?namespace=${name}&maxTtl=${cap}`;
+  const forgetful = `${own.url}?namespace=${at.name}&maxTtl=${cap}`;
   const a = await candidate(forgetful, { ttl: cap });
   expect(await a.claim(a.bid("x"))).toMatchObject({ kind: "held", by: null });
   expect(a.session.warnings.join("\n")).toMatch(/may have forgotten who leads/);
@@ -113,7 +100,7 @@ describe("RD-6 appendfsync always", () => {
   /** A server on which somebody leads. As it is new, that took a while. */
   async function led(appendonly: "always" | "no", args: readonly string[] = []) {
     const own = await ownServer({ appendonly, args });
-    const url = `${own.url}?namespace=${name}&maxTtl=${cap}`;
+    const url = `${own.url}?namespace=${at.name}&maxTtl=${cap}`;
     const a = await candidate(url, { ttl: cap });
     const bid = a.bid("x", "a");
     const token = await sometime(a, bid);
@@ -144,7 +131,7 @@ describe("RD-6 appendfsync always", () => {
 
   test("restarted: the leader goes on, and others are elected at once", async () => {
     const { own, url, a, bid, token } = await led("always");
-    expect(await plain(own.port).hget(records, "log")).toBe("always");
+    expect(await plain(own.port).hget(at.records, "log")).toBe("always");
     await own.restart();
     const b = await candidate(url, { ttl: cap });
     expect(b.session.warnings).toEqual([]);
@@ -178,7 +165,12 @@ describe("RD-6 appendfsync always", () => {
 
 test("RD-6 restarted with older memory: leaders ride on, what is gone is reported, what is back is let go, nobody new leads", async () => {
   const own = await ownServer();
-  const long = { client: plain(own.port), namespace: name, maxTtl: 20_000, durability: "assumed" } as const;
+  const long = {
+    client: plain(own.port),
+    namespace: at.name,
+    maxTtl: 20_000,
+    durability: "assumed",
+  } as const;
   const [a, b] = [await candidate(long, { ttl: 20_000 }), await candidate(long, { ttl: 20_000 })];
   const [kept, old] = [a.bid("kept"), a.bid("moved")];
   await a.session.claim([kept, old], call());
@@ -189,36 +181,36 @@ test("RD-6 restarted with older memory: leaders ride on, what is gone is reporte
   tokenOf(await b.claim(moved));
   await own.restart();
   expect(await b.prove(moved)).toMatchObject({ kind: "alive", lost: [{ election: "moved" }] });
-  expect(await store.hget(records, "r:moved")).toMatch(new RegExp(`^${a.session.id}`));
+  expect(await store.hget(at.records, "r:moved")).toMatch(new RegExp(`^${a.session.id}`));
   expect(await a.prove(kept)).toMatchObject({ kind: "alive", lost: [] });
-  expect(await store.hget(records, "r:moved")).toBeNull();
+  expect(await store.hget(at.records, "r:moved")).toBeNull();
   const c = await candidate({ ...long, durability: "observed" });
-  await store.hdel(records, "server");
+  await store.hdel(at.records, "server");
   expect(await c.claim(c.bid("moved"))).toMatchObject({ kind: "held", by: null });
 }, 20_000);
 
 test("a fresh server that the operator vouches for elects at once", async () => {
   const own = await ownServer();
-  const a = await candidate(on(own));
+  const a = await candidate(at.on(own));
   tokenOf(await a.claim(a.bid("x")));
   expect(a.session.warnings).toEqual([]);
-  await expect(candidate(on(own, "required"))).rejects.toMatchObject({ refusal: "durability" });
-  const strict = await candidate(on(await ownServer({ appendonly: "always" }), "required"));
+  await expect(candidate(at.on(own, "required"))).rejects.toMatchObject({ refusal: "durability" });
+  const strict = await candidate(at.on(await ownServer({ appendonly: "always" }), "required"));
   expect(strict.session.warnings).toEqual([expect.stringMatching(/may have forgotten/)]);
-  const everysec = await candidate(on(await ownServer({ appendonly: "everysec" }), "observed"));
+  const everysec = await candidate(at.on(await ownServer({ appendonly: "everysec" }), "observed"));
   expect(everysec.session.warnings.join("\n")).toMatch(/appendfsync is everysec/);
   expect(await everysec.claim(everysec.bid("x"))).toMatchObject({ kind: "held", by: null });
 });
 
 test("RD-8 a promoted server elects nobody new for maxTtl: it may lack what its master acknowledged", async () => {
   const own = await ownServer({ appendonly: "always" });
-  const a = await candidate(on(own));
+  const a = await candidate(at.on(own));
   const bid = a.bid("x");
   tokenOf(await a.claim(bid));
   const store = plain(own.port);
   await store.replicaof("127.0.0.1", "1");
   await store.replicaof("NO", "ONE");
-  const b = await candidate(on(own, "observed"));
+  const b = await candidate(at.on(own, "observed"));
   expect(await a.prove(bid)).toMatchObject({ kind: "alive", lost: [] });
   const answer = await b.claim(b.bid("y"));
   expect(answer).toMatchObject({ kind: "held", by: null });
@@ -226,13 +218,13 @@ test("RD-8 a promoted server elects nobody new for maxTtl: it may lack what its 
 });
 
 test("a maxTtl that differs between processes is reported, and the longer one counts", async () => {
-  const a = await candidate(url);
-  const b = await candidate(url.replace(`maxTtl=${maxTtl}`, "maxTtl=20000"));
+  const a = await candidate(at.url);
+  const b = await candidate(at.url.replace(`maxTtl=${maxTtl}`, "maxTtl=20000"));
   expect([a, b].map(({ session }) => session.warnings.some((text) => text.includes("maxTtl is")))).toEqual([
     false,
     false,
   ]);
-  const c = await candidate(url);
+  const c = await candidate(at.url);
   expect(c.session.warnings.join("\n")).toMatch(/maxTtl is 10000 ms here and was 20000 ms/);
 });
 

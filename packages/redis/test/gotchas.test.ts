@@ -1,51 +1,40 @@
 /**
  * One test for each trap of the driver. Where its default would do harm, the harm is shown first.
- * “A5.1 late writes” and “A5.1 fencing” are in port.test.ts, “A5.1 failover” is in hazards.test.ts.
+ * “A5.1 late writes” is in port.test.ts, “A5.1 fencing” in calls.test.ts, “A5.1 failover” in hazards.test.ts.
  */
 
 import { spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { Redis } from "ioredis";
-import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { RedisAdapter } from "../src/adapter.ts";
 import {
   call,
   candidate,
   eventually,
   maxTtl,
-  namespace,
   pass,
   plain,
   proxyTo,
-  sharedServer,
+  sharedStore,
   tokenOf,
 } from "./support.ts";
 
-const server = await sharedServer();
-let name: string;
-let records: string;
-let url: string;
-const through = (port: number): string => url.replace(`:${server.port}`, `:${port}`);
-
-beforeEach(() => {
-  name = namespace();
-  records = `elect:{${name}}`;
-  url = `${server.url}?namespace=${name}&maxTtl=${maxTtl}&durability=assumed`;
-});
+const at = await sharedStore();
 
 describe("ioredis", () => {
   test("A5.1 unhandled errors: a client without a listener prints; ours are silent, and say why in the rejection", async () => {
     const printed = vi.spyOn(console, "error").mockImplementation(() => {});
     onTestFinished(() => printed.mockRestore());
-    const proxy = await proxyTo(server.port);
+    const proxy = await proxyTo(at.server.port);
     proxy.refuse();
     const bare = new Redis(proxy.port, { retryStrategy: null });
     await eventually("the driver prints", () => printed.mock.calls.length > 0);
     bare.disconnect();
     printed.mockClear();
-    await expect(candidate(through(proxy.port))).rejects.toThrow(/ECONNRESET|closed/);
+    await expect(candidate(at.through(proxy.port))).rejects.toThrow(/ECONNRESET|closed/);
     proxy.heal();
-    const a = await candidate(through(proxy.port));
+    const a = await candidate(at.through(proxy.port));
     proxy.refuse();
     await a.heard.next("doubt");
     await expect(a.prove()).rejects.toThrow(/ECONNRESET|closed/);
@@ -55,10 +44,10 @@ describe("ioredis", () => {
   });
 
   test("A5.1 silent link, RD-4: the driver stays ready and waits; our call ends with its signal", async () => {
-    const proxy = await proxyTo(server.port);
+    const proxy = await proxyTo(at.server.port);
     const bare = plain(proxy.port);
     await bare.ping();
-    const a = await candidate(through(proxy.port));
+    const a = await candidate(at.through(proxy.port));
     proxy.silence();
     let answered = false;
     bare.ping().then(
@@ -70,20 +59,20 @@ describe("ioredis", () => {
   });
 
   test("A5.1 commandTimeout: the driver gives up on a command that is executed later", async () => {
-    const proxy = await proxyTo(server.port);
+    const proxy = await proxyTo(at.server.port);
     const bare = plain(proxy.port, { commandTimeout: 50 });
     await bare.ping();
     proxy.silence("up");
-    await expect(bare.set(`${records}:late`, "ghost", "NX")).rejects.toThrow("Command timed out");
+    await expect(bare.set(`${at.records}:late`, "ghost", "NX")).rejects.toThrow("Command timed out");
     proxy.heal();
-    const store = plain(server.port);
-    await eventually("the ghost appears", async () => (await store.get(`${records}:late`)) === "ghost");
-    await store.del(`${records}:late`);
+    const store = plain(at.server.port);
+    await eventually("the ghost appears", async () => (await store.get(`${at.records}:late`)) === "ghost");
+    await store.del(`${at.records}:late`);
     // Ours: port.test.ts, “A5.1 late writes”.
   });
 
   test("A5.1 socketTimeout: running commands are not rejected by it", async () => {
-    const proxy = await proxyTo(server.port);
+    const proxy = await proxyTo(at.server.port);
     const bare = plain(proxy.port, { socketTimeout: 50 });
     await bare.ping();
     proxy.silence();
@@ -97,15 +86,15 @@ describe("ioredis", () => {
   });
 
   test("A5.1 autoResendUnfulfilledCommands, RD-2: it turns our own success into somebody else's; our claim knows itself", async () => {
-    const proxy = await proxyTo(server.port);
+    const proxy = await proxyTo(at.server.port);
     const bare = plain(proxy.port, { retryStrategy: () => 10 });
     await bare.ping();
     proxy.once(({ direction, bytes }) => direction === "up" && bytes.includes("mine"), "cut-after");
-    expect(await bare.set(`${records}:nx`, "mine", "NX")).toBeNull();
-    expect(await bare.get(`${records}:nx`)).toBe("mine");
-    await bare.del(`${records}:nx`);
+    expect(await bare.set(`${at.records}:nx`, "mine", "NX")).toBeNull();
+    expect(await bare.get(`${at.records}:nx`)).toBe("mine");
+    await bare.del(`${at.records}:nx`);
 
-    const a = await candidate(through(proxy.port));
+    const a = await candidate(at.through(proxy.port));
     tokenOf(await a.claim(a.bid("so that the server knows the script")));
     const bid = a.bid("x", "me");
     let requests = 0;
@@ -120,7 +109,7 @@ describe("ioredis", () => {
   });
 
   test("A5.1 autoResendUnfulfilledCommands, off: a reconnecting driver forgets what was in flight (#2193); ours rejects", async () => {
-    const proxy = await proxyTo(server.port);
+    const proxy = await proxyTo(at.server.port);
     const bare = plain(proxy.port, { autoResendUnfulfilledCommands: false, retryStrategy: () => 10 });
     await bare.ping();
     const forget = proxy.once(
@@ -138,20 +127,20 @@ describe("ioredis", () => {
     await pass(100);
     expect(settled).toBe(false);
 
-    const a = await candidate(through(proxy.port));
+    const a = await candidate(at.through(proxy.port));
     proxy.once(({ direction, bytes }) => direction === "up" && bytes.includes(":s:"), "cut-after");
     await expect(a.prove()).rejects.toThrow(/closed|reset/i);
   });
 
   test("A5.1 offline queue: a proof is never kept for later", async () => {
-    const proxy = await proxyTo(server.port);
+    const proxy = await proxyTo(at.server.port);
     const bare = plain(proxy.port, { retryStrategy: () => 200 });
-    const a = await candidate(through(proxy.port));
+    const a = await candidate(at.through(proxy.port));
     await bare.ping();
     proxy.refuse();
     await a.heard.next("doubt");
     await eventually("the driver is off-line", () => bare.status === "reconnecting");
-    const queued = bare.set(`${records}:queued`, "1");
+    const queued = bare.set(`${at.records}:queued`, "1");
     await expect(a.prove()).rejects.toThrow(/ECONNRESET|closed/);
     let seen = false;
     proxy.observe(
@@ -159,15 +148,15 @@ describe("ioredis", () => {
     );
     proxy.heal();
     expect(await queued).toBe("OK");
-    await plain(server.port).del(`${records}:queued`);
+    await plain(at.server.port).del(`${at.records}:queued`);
     expect(seen).toBe(false);
   });
 
   test.each([{ protocol: 2 }, { protocol: 3 }, { protocol: 3, replyMapping: "resp3" }])(
     "A5.1 RESP3: works with either protocol, whatever your client does: %o",
     async (configured) => {
-      const client = plain(server.port, configured);
-      const options = { client, namespace: name, maxTtl, durability: "assumed" } as const;
+      const client = plain(at.server.port, configured);
+      const options = { client, namespace: at.name, maxTtl, durability: "assumed" } as const;
       const [a, b] = [await candidate(options), await candidate(options)];
       // The server's settings come as a map.
       const observer = await candidate({ ...options, durability: "observed" });
@@ -182,13 +171,13 @@ describe("ioredis", () => {
   );
 
   test("A5.1 waking waiters, RD-10: pub/sub is lost with its connection: a proof mends it, and all who wait are told to look", async () => {
-    const proxy = await proxyTo(server.port);
+    const proxy = await proxyTo(at.server.port);
     let listens = 0;
     proxy.observe(({ direction, bytes, connection }) => {
       if (direction === "up" && /subscribe/i.test(bytes.toString())) listens = connection.number;
       return undefined;
     });
-    const [a, b] = [await candidate(url), await candidate(through(proxy.port))];
+    const [a, b] = [await candidate(at.url), await candidate(at.through(proxy.port))];
     const bid = a.bid("x");
     tokenOf(await a.claim(bid));
     await b.claim(b.bid("x"));
@@ -201,14 +190,14 @@ describe("ioredis", () => {
   });
 
   test("RD-10 a subscription that has gone silent is noticed by the echo of the proofs, and replaced", async () => {
-    const proxy = await proxyTo(server.port);
+    const proxy = await proxyTo(at.server.port);
     let [listens, echoes] = [0, 0];
     proxy.observe(({ direction, bytes, connection }) => {
       if (direction === "up" && /subscribe/i.test(bytes.toString())) listens = connection.number;
       if (direction === "down" && bytes.includes("message")) echoes += 1;
       return undefined;
     });
-    const b = await candidate(through(proxy.port));
+    const b = await candidate(at.through(proxy.port));
     const proveAndHear = async (): Promise<void> => {
       const before = echoes;
       await b.prove();
@@ -230,13 +219,13 @@ describe("ioredis", () => {
   });
 
   test("RD-10 a connection that has gone silent while the subscription lives: woken, and it claims over the next one", async () => {
-    const proxy = await proxyTo(server.port);
+    const proxy = await proxyTo(at.server.port);
     let commands = 0;
     proxy.observe(({ direction, bytes, connection }) => {
       if (direction === "up" && /evalsha/i.test(bytes.toString())) commands = connection.number;
       return undefined;
     });
-    const [a, b] = [await candidate(url), await candidate(through(proxy.port))];
+    const [a, b] = [await candidate(at.url), await candidate(at.through(proxy.port))];
     const [bid, waiting] = [a.bid("x"), b.bid("x")];
     tokenOf(await a.claim(bid));
     await b.claim(waiting);
@@ -248,16 +237,16 @@ describe("ioredis", () => {
   });
 
   test("A5.1 connecting: a second connect() is refused; our calls share the one that is under way", async () => {
-    const bare = new Redis({ port: server.port, lazyConnect: true });
+    const bare = new Redis({ port: at.server.port, lazyConnect: true });
     onTestFinished(() => bare.disconnect());
     const [, second] = await Promise.allSettled([bare.connect(), bare.connect()]);
     expect(second).toMatchObject({
       reason: { message: expect.stringMatching(/already connecting/) as string },
     });
 
-    const proxy = await proxyTo(server.port);
+    const proxy = await proxyTo(at.server.port);
     const atOnce = async (): Promise<PromiseSettledResult<unknown>[]> => {
-      const adapter = new RedisAdapter(through(proxy.port));
+      const adapter = new RedisAdapter(at.through(proxy.port));
       onTestFinished(() => adapter.close());
       return Promise.allSettled([adapter.read("x", call()), adapter.candidates("x", call())]);
     };
@@ -269,8 +258,8 @@ describe("ioredis", () => {
   });
 
   test("A5.1 cancelling a wait: the driver takes no signal; ours ends the call, and what it claimed is let go", async () => {
-    const proxy = await proxyTo(server.port);
-    const [a, b] = [await candidate(through(proxy.port)), await candidate(url)];
+    const proxy = await proxyTo(at.server.port);
+    const [a, b] = [await candidate(at.through(proxy.port)), await candidate(at.url)];
     tokenOf(await a.claim(a.bid("so that the server knows the script")));
     const bid = a.bid("x");
     const abort = new AbortController();
@@ -285,10 +274,10 @@ describe("ioredis", () => {
   });
 
   test("A5.1 closing: quit() hangs on a silent link; abandon and close do not wait", async () => {
-    const proxy = await proxyTo(server.port);
+    const proxy = await proxyTo(at.server.port);
     const bare = plain(proxy.port);
     await bare.ping();
-    const a = await candidate(through(proxy.port));
+    const a = await candidate(at.through(proxy.port));
     await a.adapter.read("x", call());
     proxy.silence();
     let quit = false;
@@ -331,7 +320,7 @@ describe("ioredis", () => {
       await election.campaign();
       await backend.close();
     `;
-    const args = ["--conditions=@elect/source", "--input-type=module", "-e", program, url];
+    const args = ["--conditions=@elect/source", "--input-type=module", "-e", program, at.url];
     const child = spawn(process.execPath, args, {
       cwd: import.meta.dirname,
       stdio: ["ignore", "ignore", "pipe"],
@@ -344,22 +333,24 @@ describe("ioredis", () => {
   });
 
   test("A5.1 bring your own: the user's client is copied, prefix and all, and otherwise left alone", async () => {
-    const client = plain(server.port, {
+    const client = plain(at.server.port, {
       keyPrefix: "app:",
       retryStrategy: () => 50,
       connectionName: "theirs",
     });
-    await client.set(`${records}:theirs`, "theirs");
+    await client.set(`${at.records}:theirs`, "theirs");
     const listeners = client.eventNames().map((event) => [event, client.listenerCount(event)]);
-    const a = await candidate({ client, namespace: name, maxTtl, durability: "assumed" });
+    const a = await candidate({ client, namespace: at.name, maxTtl, durability: "assumed" });
     tokenOf(await a.claim(a.bid("x")));
-    expect(await plain(server.port).exists(`app:${records}`, `app:${records}:s:${a.session.id}`)).toBe(2);
+    expect(
+      await plain(at.server.port).exists(`app:${at.records}`, `app:${at.records}:s:${a.session.id}`),
+    ).toBe(2);
     await a.session.end(call());
     await a.adapter.close();
     expect([client.status, client.eventNames().map((event) => [event, client.listenerCount(event)])]).toEqual(
       ["ready", listeners],
     );
-    expect(await client.get(`${records}:theirs`)).toBe("theirs");
-    await client.del(`${records}:theirs`);
+    expect(await client.get(`${at.records}:theirs`)).toBe("theirs");
+    await client.del(`${at.records}:theirs`);
   });
 });

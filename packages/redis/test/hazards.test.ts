@@ -2,38 +2,25 @@
 
 import { createServer } from "node:net";
 import { RefusedError } from "@elect/core/adapter";
-import { beforeEach, expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { RedisAdapter } from "../src/adapter.ts";
 import { explain } from "../src/errors.ts";
-import type { Durability } from "../src/options.ts";
 import {
   call,
   candidate,
   eventually,
   Heard,
   maxTtl,
-  namespace,
   nonce,
   ownServer,
   pass,
   plain,
   privileges,
-  sharedServer,
+  sharedStore,
   tokenOf,
 } from "./support.ts";
 
-const server = await sharedServer();
-let name: string;
-let records: string;
-let url: string;
-const on = ({ url: own }: { url: string }, durability: Durability = "assumed"): string =>
-  `${own}?namespace=${name}&maxTtl=${maxTtl}&durability=${durability}`;
-
-beforeEach(() => {
-  name = namespace();
-  records = `elect:{${name}}`;
-  url = `${server.url}?namespace=${name}&maxTtl=${maxTtl}&durability=assumed`;
-});
+const at = await sharedStore();
 
 test("RD-11 two hundred thousand other keys that expire do not delay the take-over", async () => {
   const own = await ownServer({ appendonly: "no" });
@@ -45,8 +32,8 @@ test("RD-11 two hundred thousand other keys that expire do not delay the take-ov
       `other:${part}:`,
     );
   }
-  const b = await candidate(on(own));
-  const a = await candidate(on(own), { ttl: 1500 });
+  const b = await candidate(at.on(own));
+  const a = await candidate(at.on(own), { ttl: 1500 });
   await a.prove();
   tokenOf(await a.claim(a.bid("x")));
   const bid = b.bid("x");
@@ -62,7 +49,7 @@ test("RD-11 two hundred thousand other keys that expire do not delay the take-ov
 
 test("RD-12 SCRIPT FLUSH: the scripts are sent again", async () => {
   const own = await ownServer({ appendonly: "always" });
-  const a = await candidate(on(own));
+  const a = await candidate(at.on(own));
   await plain(own.port).script("FLUSH");
   tokenOf(await a.claim(a.bid("x")));
   await plain(own.port).script("FLUSH");
@@ -71,7 +58,7 @@ test("RD-12 SCRIPT FLUSH: the scripts are sent again", async () => {
 
 test("A5.1 failover, RD-8 RD-12: BUSY, OOM, NOREPLICAS and READONLY are unknown: the session rides them out", async () => {
   const own = await ownServer({ appendonly: "always", args: ["--busy-reply-threshold", "50"] });
-  const a = await candidate(on(own), { ttl: maxTtl });
+  const a = await candidate(at.on(own), { ttl: maxTtl });
   const bid = a.bid("x");
   tokenOf(await a.claim(bid));
   const store = plain(own.port);
@@ -87,7 +74,7 @@ test("A5.1 failover, RD-8 RD-12: BUSY, OOM, NOREPLICAS and READONLY are unknown:
   await endless;
 
   // Without memory left nobody new is elected, but a proof needs none: leaders stay, and can leave.
-  const [b, given] = [await candidate(on(own)), a.bid("given")];
+  const [b, given] = [await candidate(at.on(own)), a.bid("given")];
   tokenOf(await a.claim(given));
   await b.claim(b.bid("given"));
   await store.config("SET", "maxmemory", "1");
@@ -116,7 +103,7 @@ test("A5.1 failover, RD-8 RD-12: BUSY, OOM, NOREPLICAS and READONLY are unknown:
 test("a replica is refused at once", async () => {
   const own = await ownServer();
   await plain(own.port).replicaof("127.0.0.1", "1");
-  await expect(candidate(on(own))).rejects.toMatchObject({ refusal: "standby" });
+  await expect(candidate(at.on(own))).rejects.toMatchObject({ refusal: "standby" });
 });
 
 test("RD-12 replies that need a person are refused, with what to do; the rest is unknown", () => {
@@ -174,8 +161,8 @@ test("RD-12 a server that is still loading is waited for", async () => {
 test("RD-13 a user with exactly the documented rights does everything; with fewer it is refused by name", async () => {
   const own = await ownServer({ appendonly: "always" });
   const store = plain(own.port);
-  await store.call("ACL", ["SETUSER", "elect", "on", ">s3cret/", ...privileges(name)]);
-  const asUser = on(own).replace("redis://", "redis://elect:s3cret%2F@");
+  await store.call("ACL", ["SETUSER", "elect", "on", ">s3cret/", ...privileges(at.name)]);
+  const asUser = at.on(own).replace("redis://", "redis://elect:s3cret%2F@");
   const [a, b] = [await candidate(asUser), await candidate(asUser)];
   let changes = 0;
   await b.adapter.watch("x", () => (changes += 1), call());
@@ -186,7 +173,7 @@ test("RD-13 a user with exactly the documented rights does everything; with fewe
   expect(await a.prove(bid)).toMatchObject({ kind: "alive", lost: [] });
   expect(await b.adapter.read("x", call())).toMatchObject({ id: "a" });
   expect(await b.adapter.candidates("x", call())).toHaveLength(2);
-  await store.hdel(records, "incarnation");
+  await store.hdel(at.records, "incarnation");
   expect(await a.prove(bid)).toMatchObject({ kind: "alive", lost: [] });
   await a.session.release([bid], call());
   await b.heard.next("hint x");
@@ -201,7 +188,7 @@ test("RD-13 a user with exactly the documented rights does everything; with fewe
 
   for (const right of ["+eval", "+subscribe", "+info", "+hscan", "&"]) {
     const fewer = right === "&" ? ["resetchannels"] : [right.replace("+", "-")];
-    await store.call("ACL", ["SETUSER", "elect", ...privileges(name), ...fewer]);
+    await store.call("ACL", ["SETUSER", "elect", ...privileges(at.name), ...fewer]);
     await store.script("FLUSH");
     const c = candidate(asUser).then(async (session) => session.prove());
     await expect(c).rejects.toMatchObject({ refusal: "permission" });
@@ -211,8 +198,8 @@ test("RD-13 a user with exactly the documented rights does everything; with fewe
 test("G-25 wrong and revoked credentials are refused by type, and never shown", async () => {
   const own = await ownServer({ appendonly: "always" });
   const store = plain(own.port);
-  await store.call("ACL", ["SETUSER", "elect", "on", ">s3cret", ...privileges(name)]);
-  const url = on(own).replace("redis://", "redis://elect:s3cret@");
+  await store.call("ACL", ["SETUSER", "elect", "on", ">s3cret", ...privileges(at.name)]);
+  const url = at.on(own).replace("redis://", "redis://elect:s3cret@");
   const a = await candidate(url);
   await store.call("ACL", ["SETUSER", "elect", "resetpass", ">other"]);
   await store.call("CLIENT", ["KILL", "USER", "elect"]);
@@ -226,18 +213,18 @@ test("G-25 wrong and revoked credentials are refused by type, and never shown", 
 });
 
 test("a database that cannot be selected is refused: the driver would go on in another one", async () => {
-  const bare = plain(server.port, { db: 9999 });
+  const bare = plain(at.server.port, { db: 9999 });
   const errors: Error[] = [];
   bare.on("error", (error) => errors.push(error));
   expect(await bare.ping()).toBe("PONG");
   expect(errors.map(String).join()).toMatch(/out of range/);
-  await expect(candidate(url.replace("?", "/9999?"))).rejects.toMatchObject({ refusal: "database" });
+  await expect(candidate(at.url.replace("?", "/9999?"))).rejects.toMatchObject({ refusal: "database" });
 });
 
 test("RD-16 a key of another type is refused by type", async () => {
-  await plain(server.port).set(records, "theirs");
-  await expect(candidate(url)).rejects.toMatchObject({ refusal: "wrong-type" });
-  await plain(server.port).del(records);
+  await plain(at.server.port).set(at.records, "theirs");
+  await expect(candidate(at.url)).rejects.toMatchObject({ refusal: "wrong-type" });
+  await plain(at.server.port).del(at.records);
 });
 
 test("G-21 a server that is not there: rejected at once, with the reason", async () => {

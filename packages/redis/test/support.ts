@@ -3,10 +3,10 @@
 import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
 import { createInterface } from "node:readline";
-import type { Call, Claim, ClaimAnswer, ClaimRequest, Session, SessionEvents } from "@elect/core/adapter";
+import type { Claim, ClaimAnswer, ClaimRequest, Session } from "@elect/core/adapter";
 import { openFaultProxy, type FaultProxy } from "@elect/testing";
 import { Redis } from "ioredis";
-import { onTestFinished } from "vitest";
+import { beforeEach, onTestFinished } from "vitest";
 import { startRedis, type Server } from "../../../integration/servers/src/index.ts";
 import { freePorts } from "../../../integration/servers/src/ports.ts";
 import { redisAnswers } from "../../../integration/servers/src/answers.ts";
@@ -17,7 +17,10 @@ import {
 } from "../../../integration/servers/src/redis.ts";
 import { startServer, type Recipe } from "../../../integration/servers/src/start.ts";
 import { RedisAdapter } from "../src/adapter.ts";
-import type { RedisOptions } from "../src/options.ts";
+import type { Durability, RedisOptions } from "../src/options.ts";
+import { call, eventually, Heard, nonce } from "../../../integration/servers/src/port-calls.ts";
+
+export { call, eventually, Heard, nonce };
 
 /** Long, so that a session that nobody proves outlives its test on a slow machine, too; shorter where a lease is to run out. */
 const ttl = 8000;
@@ -26,6 +29,47 @@ export const maxTtl = 10_000;
 /** The server that all tests of a file share; nobody stops it but the run's end. */
 export async function sharedServer(): Promise<Server> {
   return startRedis();
+}
+
+/** A namespace on a server that other tests use, too. */
+export class SharedStore {
+  readonly server: Server;
+  name: string = namespace();
+
+  constructor(server: Server) {
+    this.server = server;
+  }
+
+  get url(): string {
+    return this.on(this.server);
+  }
+
+  /** The key of the records. */
+  get records(): string {
+    return `elect:{${this.name}}`;
+  }
+
+  /** The same name on another server. */
+  on({ url }: { readonly url: string }, durability: Durability = "assumed"): string {
+    return `${url}?namespace=${this.name}&maxTtl=${maxTtl}&durability=${durability}`;
+  }
+
+  /** The same server, by way of a proxy. */
+  through(port: number): string {
+    return this.url.replace(`:${this.server.port}`, `:${port}`);
+  }
+
+  /** The key of a session. */
+  keyOf({ session }: Candidate): string {
+    return `${this.records}:s:${session.id}`;
+  }
+}
+
+/** The shared server, with a new namespace for each test of the file. */
+export async function sharedStore(): Promise<SharedStore> {
+  const at = new SharedStore(await sharedServer());
+  beforeEach(() => void (at.name = namespace()));
+  return at;
 }
 
 /** A server that may be killed, restarted and paused, whatever the environment points to. */
@@ -47,12 +91,7 @@ export async function ownServer({
   return server;
 }
 
-export const nonce = (): string => randomBytes(16).toString("hex");
 export const namespace = (): string => `test-${randomBytes(6).toString("hex")}`;
-
-export function call(timeoutMs = 5000): Call {
-  return { signal: AbortSignal.timeout(timeoutMs), timeoutMs };
-}
 
 export async function proxyTo(port: number): Promise<FaultProxy> {
   const proxy = await openFaultProxy({ host: "127.0.0.1", port });
@@ -79,39 +118,6 @@ export function plain(port: number, options: object = {}): Redis {
   client.on("error", () => {});
   onTestFinished(() => client.disconnect());
   return client;
-}
-
-/** Session events, in order; what is awaited is taken out. */
-export class Heard implements SessionEvents {
-  readonly all: string[] = [];
-  readonly #waiting: { matches(event: string): boolean; resolve(event: string): void }[] = [];
-
-  hint(election: string | null): void {
-    this.#hear(`hint ${election ?? "*"}`);
-  }
-  doubt(cause: unknown): void {
-    this.#hear(`doubt ${String(cause)}`);
-  }
-  lost(claim: Claim, reason: string): void {
-    this.#hear(`lost ${claim.election} ${reason}`);
-  }
-  ended(reason: string): void {
-    this.#hear(`ended ${reason}`);
-  }
-
-  async next(beginning: string): Promise<string> {
-    const index = this.all.findIndex((event) => event.startsWith(beginning));
-    if (index !== -1) return this.all.splice(index, 1)[0]!;
-    return new Promise((resolve) =>
-      this.#waiting.push({ matches: (event) => event.startsWith(beginning), resolve }),
-    );
-  }
-
-  #hear(event: string): void {
-    const index = this.#waiting.findIndex(({ matches }) => matches(event));
-    if (index === -1) this.all.push(event);
-    else this.#waiting.splice(index, 1)[0]!.resolve(event);
-  }
 }
 
 export interface Candidate {
@@ -161,19 +167,6 @@ export function tokenOf(answer: ClaimAnswer | undefined): bigint {
 
 export async function pass(ms: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** For what cannot be awaited. */
-export async function eventually(
-  what: string,
-  ask: () => boolean | Promise<boolean>,
-  ms = 5000,
-): Promise<void> {
-  const until = performance.now() + ms;
-  while (!(await ask())) {
-    if (performance.now() > until) throw new Error(`not within ${ms} ms: ${what}`);
-    await pass(20);
-  }
 }
 
 /**

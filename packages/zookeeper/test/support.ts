@@ -1,15 +1,7 @@
 /** What the tests of this package share: a server, a namespace of their own, calls, and a second pair of eyes. */
 
 import { randomBytes } from "node:crypto";
-import type {
-  Adapter,
-  Call,
-  Claim,
-  ClaimAnswer,
-  ClaimRequest,
-  Session,
-  SessionEvents,
-} from "@elect/core/adapter";
+import type { Adapter, ClaimAnswer, ClaimRequest, Session } from "@elect/core/adapter";
 import { openFaultProxy, type FaultProxy } from "@elect/testing";
 import * as zookeeper from "node-zookeeper-client";
 import { afterAll, onTestFinished } from "vitest";
@@ -19,6 +11,9 @@ import { Link, type LinkEvents } from "../src/client.ts";
 import { resolveOptions, type ZooKeeperOptions } from "../src/options.ts";
 import { Paths } from "../src/paths.ts";
 import type { Wire } from "../src/wire.ts";
+import { call, Heard, nonce } from "../../../integration/servers/src/port-calls.ts";
+
+export { call, Heard, nonce };
 
 const server = await startZookeeper();
 afterAll(async () => server.stop());
@@ -30,7 +25,6 @@ export const target: { readonly host: string; readonly port: number } = {
   port: Number(hosts.split(",")[0]!.split(":")[1] ?? 2181),
 };
 
-export const nonce = (): string => randomBytes(16).toString("hex");
 export const namespace = (): string => `elect-test-${randomBytes(6).toString("hex")}`;
 
 /** A way to the server that fails on command. */
@@ -38,47 +32,6 @@ export async function proxied(): Promise<{ readonly proxy: FaultProxy; readonly 
   const proxy = await openFaultProxy(target);
   onTestFinished(async () => proxy.close());
   return { proxy, url: `zookeeper://127.0.0.1:${proxy.port}` };
-}
-
-/** A call with a time limit, as core makes them. */
-export function call(timeoutMs = 5_000): Call {
-  return { signal: AbortSignal.timeout(timeoutMs), timeoutMs };
-}
-
-/** Session events, kept in the order they came in, and waited for. */
-export class Heard implements SessionEvents {
-  readonly all: string[] = [];
-  readonly lostClaims: Claim[] = [];
-  readonly #waiting: { matches: (event: string) => boolean; resolve: (event: string) => void }[] = [];
-
-  hint(election: string | null): void {
-    this.#hear(`hint ${election ?? "*"}`);
-  }
-  doubt(): void {
-    this.#hear("doubt");
-  }
-  lost(claim: Claim, reason: string): void {
-    this.lostClaims.push(claim);
-    this.#hear(`lost ${claim.election}: ${reason}`);
-  }
-  ended(reason: string): void {
-    this.#hear(`ended: ${reason}`);
-  }
-
-  /** The next event that begins like this, or one that came already and was not waited for. */
-  async next(beginning: string): Promise<string> {
-    const index = this.all.findIndex((event) => event.startsWith(beginning));
-    if (index !== -1) return this.all.splice(index, 1)[0]!;
-    return new Promise((resolve) => {
-      this.#waiting.push({ matches: (event) => event.startsWith(beginning), resolve });
-    });
-  }
-
-  #hear(event: string): void {
-    const index = this.#waiting.findIndex(({ matches }) => matches(event));
-    if (index === -1) this.all.push(event);
-    else this.#waiting.splice(index, 1)[0]!.resolve(event);
-  }
 }
 
 export interface Opened {
