@@ -13,7 +13,7 @@ const untold = 41;
 const toldOfSilence = 42;
 const toldOfBytes = 43;
 
-test("PG-3 cut off with unacknowledged bytes in flight: the leader's lock is free within its TTL, a plain client's is not", async () => {
+test("A5.2 server side of a dead client, PG-3 cut off with unacknowledged bytes in flight: the leader's lock is free within its TTL, a plain client's is not", async () => {
   await using scene = await Scene.set();
   await scene.control(untold, {});
   await scene.control(toldOfBytes, { tcp_user_timeout: ttl });
@@ -33,7 +33,7 @@ test("PG-3 cut off with unacknowledged bytes in flight: the leader's lock is fre
   expect(await scene.isFree(untold), "who told the server nothing").toBe(false);
 });
 
-test("PG-3 cut off while the server is in the middle of sending: no idle time-out comes to that, and tcp_user_timeout does", async () => {
+test("A5.2 server side of a dead client, PG-3 cut off while the server is in the middle of sending: no idle time-out comes to that, and tcp_user_timeout does", async () => {
   await using scene = await Scene.set();
   await scene.control(toldOfSilence, { idle_session_timeout: 2 * ttl });
   await scene.cut();

@@ -139,7 +139,7 @@ describe("A5.2 the driver", () => {
     expect(await at.rows("select from $schema.waiter")).toEqual([]);
   });
 
-  test("types: a parser that somebody set for int8, or binary results, do not touch a token", async () => {
+  test("types, fencing: a parser that somebody set for int8, or binary results, do not touch a token", async () => {
     const { defaults } = pg as unknown as { defaults: { binary: boolean } };
     const parseInt8 = pg.types.getTypeParser(20, "text") as (value: string) => unknown;
     pg.types.setTypeParser(20, Number);

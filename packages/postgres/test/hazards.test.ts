@@ -120,7 +120,7 @@ describe("PG: liveness and loss", () => {
     expect(a.heard.all[0]).toBe(heard);
   });
 
-  test("PG-4 a waiter that was cut off neither wins nor stands in the way", async () => {
+  test("A5.2 waiting, PG-4 a waiter that was cut off neither wins nor stands in the way", async () => {
     const at = await store();
     const { proxy, url } = await at.through();
     const leader = await at.open();
@@ -175,7 +175,7 @@ describe("PG: liveness and loss", () => {
     expect(await claim(other.session, bid("x"))).toMatchObject({ kind: "granted" });
   });
 
-  test("PG-7 locks stack, so ours is taken once for each key and never again", async () => {
+  test("A5.2 re-entrancy, PG-7 locks stack, so ours is taken once for each key and never again", async () => {
     const plain = await client(server.url);
     for (let twice = 0; twice < 2; twice++) await plain.query("select pg_try_advisory_lock(42)");
     await plain.query("select pg_advisory_unlock(42)");
@@ -255,7 +255,7 @@ describe("PG: liveness and loss", () => {
     });
   });
 
-  test("PG-15 names are kept whole: no two of them meet in a hash", async () => {
+  test("A5.2 names, PG-15 names are kept whole: no two of them meet in a hash", async () => {
     const at = await store();
     const { session } = await at.open();
     const names = [

@@ -22,7 +22,7 @@ import {
 /** Containers take seconds to start. */
 const long = 90_000;
 
-describe("PG-8 poolers", () => {
+describe("A5.2 poolers, PG-8", () => {
   test("lending by transaction or statement is refused, by session works", { timeout: long }, async () => {
     const pooled = await startPooledPostgres();
     onTestFinished(() => pooled.stop());
