@@ -5,11 +5,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, createElection } from "@elect/core";
 import { makeEngineReady, type Server } from "../src/index.ts";
+import { until } from "./patience.ts";
 import { startOwnStore } from "./stores.ts";
 
 const ttl = 3_000;
 const candidates = 3;
-const patienceMs = 60_000;
 /** So often the whole container is killed, which takes longer than a crash of which the server recovers by itself. */
 const wholly = 50;
 
@@ -38,11 +38,14 @@ function highest(won: readonly Won[]): bigint {
 
 /** What shares memory with a process that was killed is taken down by the server itself, which then recovers from its log. */
 const killTheLogWriter =
-  'for process in /proc/[0-9]*; do grep -sq "^postgres: walwriter" "$process/cmdline" && kill -9 "${process#/proc/}"; done; true';
+  'for process in /proc/[0-9]*; do grep -sq "^postgres: walwriter" "$process/cmdline" && kill -9 "${process#/proc/}" && echo hit; done; true';
 
 async function crash(server: Server, cycle: number): Promise<void> {
-  if (cycle % wholly === 0) await server.restart();
-  else await server.exec("bash", "-c", killTheLogWriter);
+  if (cycle % wholly === 0) return server.restart();
+  // While the server recovers from the last one there is none.
+  await until("a log writer is killed", async () =>
+    (await server.exec("bash", "-c", killTheLogWriter)).includes("hit") ? true : undefined,
+  );
 }
 
 /** Settles with the exit code. */
@@ -54,11 +57,11 @@ async function main(cycles: number): Promise<number> {
   const rulers = Array.from({ length: candidates }, async () => rule(store.url, won, leaving.signal));
   for (let cycle = 1; cycle <= cycles; cycle += 1) {
     const before = won.length;
-    const late = performance.now() + patienceMs;
-    while (won.length < before + candidates) {
-      if (performance.now() > late) throw new Error(`nobody leads after ${cycle - 1} crashes`);
-      await sleep(5);
-    }
+    await until(
+      `somebody leads after ${cycle - 1} crashes`,
+      () => (won.length < before + candidates ? undefined : true),
+      5,
+    );
     await sleep(Math.random() * 50);
     await crash(store.server, cycle);
   }
