@@ -77,7 +77,7 @@ async function lose({ loss }: Ordeal, server: Server, proxy: FaultProxy, applica
   }
 }
 
-/** A waiter behind a link that falls silent, then a leader that resigns: the other waiter leads, and the silent one never does. */
+/** A waiter behind a link that falls silent, then a leader that is killed: the other waiter leads, and the silent one never does. */
 export async function blackholeWaiter(server: Server, url: string, ttl: number): Promise<readonly string[]> {
   await using stage = await Stage.of(server, url, ttl);
   const leader = await stage.contend("leader", url);

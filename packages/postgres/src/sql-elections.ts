@@ -59,14 +59,14 @@ export function electionSql(parts: Parts): ElectionSql {
              h.dead::text, (h.timeline = ${timeline})::text as current, h.ttl_ms::text as ttl, h.takeover,
              h.timeline || ':' || h.renewals as version,
              (extract(epoch from h.lease - clock_timestamp()) * 1000)::text as lease,
-             (select count(*) from (
-                select from ${s}.waiter q where q.election = a.name and q.place < w.place limit 10) ahead)::text as ahead,
+             case when w.nonce is not null then (select count(*) from (
+                select from ${s}.waiter q where q.election = a.name and q.place < w.place limit 10) ahead)::text end as ahead,
              case when a.position = 1 then ${tell("taken")} end as told
         from asked a
         left join taken t on t.nonce = a.nonce
-        left join ${s}.election e on e.name = a.name${only("e.name", 2)}
+        left join ${s}.election e on t.nonce is null and e.name = a.name${only("e.name", 2)}
         left join ${s}.session h on h.id = e.session
-        left join ${s}.waiter w on w.nonce = a.nonce${only("w.nonce", 3)}
+        left join ${s}.waiter w on t.nonce is null and w.nonce = a.nonce${only("w.nonce", 3)}
        order by a.position`,
     ),
 
