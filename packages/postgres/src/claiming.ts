@@ -25,38 +25,64 @@ const placeMs = 15;
 /** Somebody is about to take it, or the lease is over and the connection of its holder is not. */
 const soonMs = 100;
 
-export function read(row: Row, request: ClaimRequest, me: string): Reading {
-  const { granted, session } = row;
-  if (granted !== null && granted !== undefined) {
+/** The record of an election that was not taken, and the session that it names; times in ms. */
+export interface Found {
+  readonly session: string | null;
+  readonly nonce: string | null;
+  /** As text: JSON's numbers are not exact enough. */
+  readonly token: string | null;
+  readonly candidate: string | null;
+  readonly metadata: string | null;
+  readonly termTtl: number | null;
+  /** From here on `null` where there is no such session. */
+  readonly dead: boolean | null;
+  /** Whether its lease was granted on the server's present timeline. */
+  readonly current: boolean | null;
+  readonly ttl: number | null;
+  readonly takeover: string | null;
+  readonly version: string | null;
+  /** What is left of it. */
+  readonly lease: number | null;
+  /** How many wait before us, counted up to ten. */
+  readonly ahead: number;
+}
+
+export function read(
+  { granted = null, found: json = null }: Row,
+  request: ClaimRequest,
+  me: string,
+): Reading {
+  if (granted !== null) {
     return { answer: { kind: "granted", token: BigInt(granted) }, obstacle: null };
   }
-  if (row["present"] !== "true") return { answer: held(null, soonMs), obstacle: { kind: "absent" } };
-  const by = holderIn(row);
+  if (json === null) return { answer: held(null, soonMs), obstacle: { kind: "absent" } };
+  const found = JSON.parse(json) as Found;
+  const { session } = found;
+  const by = holderIn(found);
   // Vacant when we looked, and locked: somebody is taking it, or a guarded write of the last term is under way.
-  if (by === null || session === undefined || session === null)
-    return { answer: held(null, soonMs), obstacle: null };
+  if (by === null || session === null) return { answer: held(null, soonMs), obstacle: null };
   if (session === me) {
-    const ours = row["nonce"] === request.nonce;
+    const ours = found.nonce === request.nonce;
     return { answer: ours ? { kind: "granted", token: by.token } : held(by, null), obstacle: null };
   }
   // No such session: its lease is over, and that does not free the election. Its owner learns of it with the next
   // proof, so a lease seen from its start to its end by our own clock does.
-  if (row["dead"] === null) {
+  if (found.dead === null) {
     const version = `gone:${by.token}`;
-    const patience = { version, leaseMs: Number(row["term_ttl"]) };
+    const patience = { version, leaseMs: Number(found.termTtl) };
     const orphan = { kind: "orphan", token: `${by.token}` } as const;
     return { answer: held(by, null, patience), obstacle: request.unchanged === version ? orphan : null };
   }
-  if (row["dead"] === "true") return { answer: held(null, soonMs), obstacle: null };
-  return readLiving(row, request, session, by);
+  if (found.dead) return { answer: held(null, soonMs), obstacle: null };
+  return readLiving(found, request, session, by);
 }
 
-function readLiving(row: Row, request: ClaimRequest, session: string, by: LeaderRecord): Reading {
-  const lease = Number(row["lease"]);
-  const ttl = Number(row["ttl"]);
-  const version = row["version"] ?? "";
+function readLiving(found: Found, request: ClaimRequest, session: string, by: LeaderRecord): Reading {
+  const lease = Number(found.lease);
+  const ttl = Number(found.ttl);
+  const version = found.version ?? "";
   // The lease was granted by another server's clock (before a promotion), or by this one's before it was set back.
-  if (row["current"] !== "true" || lease > ttl) {
+  if (found.current !== true || lease > ttl) {
     const patience = { version: `${session}:${version}`, leaseMs: ttl };
     const over = request.unchanged === patience.version;
     return {
@@ -64,8 +90,8 @@ function readLiving(row: Row, request: ClaimRequest, session: string, by: Leader
       obstacle: over ? { kind: "suspect", session, version } : null,
     };
   }
-  const mayBeDead = lease <= 0 || row["takeover"] === "connection";
-  const wait = Math.ceil(lease + afterLeaseMs + placeMs * Number(row["ahead"]));
+  const mayBeDead = lease <= 0 || found.takeover === "connection";
+  const wait = Math.ceil(lease + afterLeaseMs + placeMs * found.ahead);
   return {
     answer: held(by, lease <= 0 ? soonMs : wait),
     obstacle: mayBeDead ? { kind: "suspect", session, version: "" } : null,
@@ -80,7 +106,7 @@ function held(
   return { kind: "held", by, retryInMs, patience };
 }
 
-function holderIn({ candidate, metadata, token }: Row): LeaderRecord | null {
-  if (typeof candidate !== "string" || typeof metadata !== "string" || typeof token !== "string") return null;
+function holderIn({ candidate, metadata, token }: Found): LeaderRecord | null {
+  if (candidate === null || metadata === null || token === null) return null;
   return { id: candidate, metadata, token: BigInt(token) };
 }

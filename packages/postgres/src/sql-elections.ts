@@ -34,7 +34,10 @@ export function electionSql(parts: Parts): ElectionSql {
       on conflict do nothing`,
     ),
 
-    /** (id, names, nonces, candidates, metadata, ttl): takes what is free. */
+    /**
+     * (id, names, nonces, candidates, metadata, ttl): takes what is free. For what it takes it answers the token and nothing else:
+     * a thousand may come at once, when there is a hurry. For the rest, what it found (`Found` in claiming.ts).
+     */
     claim: batched(
       (only) => `
       with me as materialized (select from ${s}.session where ${me} for share), ${asked},
@@ -53,14 +56,14 @@ export function electionSql(parts: Parts): ElectionSql {
         returning e.name, e.nonce, e.token),
       served as (delete from ${s}.waiter w using taken t where w.nonce = t.nonce${only("w.nonce", 3)})
       select (select count(*) from me)::text as alive,
-             case when t.nonce is not null then t.token end::text as granted,
-             (e.name is not null)::text as present,
-             e.session, e.nonce, e.token::text, e.candidate, e.metadata, e.ttl_ms::text as term_ttl,
-             h.dead::text, (h.timeline = ${timeline})::text as current, h.ttl_ms::text as ttl, h.takeover,
-             h.timeline || ':' || h.renewals as version,
-             (extract(epoch from h.lease - clock_timestamp()) * 1000)::text as lease,
-             case when w.nonce is not null then (select count(*) from (
-                select from ${s}.waiter q where q.election = a.name and q.place < w.place limit 10) ahead)::text end as ahead,
+             t.token::text as granted,
+             case when e.name is not null then json_build_object(
+               'session', e.session, 'nonce', e.nonce, 'token', e.token::text, 'candidate', e.candidate, 'metadata', e.metadata,
+               'termTtl', e.ttl_ms, 'dead', h.dead, 'current', h.timeline = ${timeline}, 'ttl', h.ttl_ms, 'takeover', h.takeover,
+               'version', h.timeline || ':' || h.renewals,
+               'lease', extract(epoch from h.lease - clock_timestamp()) * 1000,
+               'ahead', (select count(*) from (
+                 select from ${s}.waiter q where q.election = a.name and q.place < w.place limit 10) ahead)) end::text as found,
              case when a.position = 1 then ${tell("taken")} end as told
         from asked a
         left join taken t on t.nonce = a.nonce

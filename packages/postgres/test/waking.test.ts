@@ -1,7 +1,7 @@
 /** Who is woken when an election may be free. */
 
 import { describe, expect, test } from "vitest";
-import { read } from "../src/claiming.ts";
+import { read, type Found } from "../src/claiming.ts";
 import {
   bid,
   call,
@@ -197,8 +197,8 @@ describe("waking", () => {
       await claim(session, request);
       // What the claim answers when the lease is over in just a second.
       const { rows } = await at.claimRow(session, request);
-      const row = { ...rows[0], lease: "1000" };
-      const { answer } = read(row, request, session.id);
+      const found = { ...(JSON.parse(rows[0]?.["found"] ?? "{}") as Found), lease: 1000 };
+      const { answer } = read({ found: JSON.stringify(found) }, request, session.id);
       places.push((answer.kind === "held" && answer.retryInMs) || 0);
     }
     expect(places).toEqual([1015, 1030, 1045]);
