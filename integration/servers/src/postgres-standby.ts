@@ -42,6 +42,8 @@ export async function startPostgresPair(options: StandbyOptions = {}): Promise<P
       environment: { ...recipe.environment, PGPASSWORD: postgresPassword },
     }),
   );
+  // It answers before it follows.
+  await primary.exec("bash", "-c", untilFollowed);
   const kept = parts.move();
   return {
     primary,
@@ -54,6 +56,14 @@ export async function startPostgresPair(options: StandbyOptions = {}): Promise<P
     [Symbol.asyncDispose]: async () => kept.disposeAsync(),
   };
 }
+
+const untilFollowed = `
+for try in $(seq 600); do
+  gosu postgres psql -Atc "select 'followed' from pg_stat_replication where state = 'streaming'" | grep -q followed && exit 0
+  sleep 0.1
+done
+echo "nobody follows"; exit 1
+`;
 
 // A restarted standby has its copy already. `exec` in the end, so that signals reach the server itself.
 const copyThenFollow = `
