@@ -1,4 +1,4 @@
-/** What the answer to a claim means, row by row. Pure: the session acts on it. */
+/** What the answer to a claim means (sql-elections.ts). Pure: the session acts on it. */
 
 import type { ClaimAnswer, ClaimRequest, LeaderRecord, Patience } from "@elect/core/adapter";
 
@@ -47,14 +47,25 @@ export interface Found {
   readonly ahead: number;
 }
 
-export function read(
-  { granted = null, found: json = null }: Row,
-  request: ClaimRequest,
+/** Of all requests of one statement, in their order; `null`: the session is dead, or this is not its connection any more. */
+export function readAll(
+  rows: readonly Row[],
+  requests: readonly ClaimRequest[],
   me: string,
-): Reading {
-  if (granted !== null) {
-    return { answer: { kind: "granted", token: BigInt(granted) }, obstacle: null };
-  }
+): Reading[] | null {
+  const found = new Map(rows.map((row) => [row["nonce"], row]));
+  const { alive, granted = null } = found.get(null) ?? {};
+  if (alive !== "1") return null;
+  const tokens = new Map(Object.entries(JSON.parse(granted ?? "{}") as Record<string, string>));
+  return requests.map((request) => {
+    const token = tokens.get(request.nonce);
+    if (token === undefined) return read(found.get(request.nonce)?.["found"] ?? null, request, me);
+    return { answer: { kind: "granted", token: BigInt(token) }, obstacle: null };
+  });
+}
+
+/** Of one that was not granted. */
+export function read(json: string | null, request: ClaimRequest, me: string): Reading {
   if (json === null) return { answer: held(null, soonMs), obstacle: { kind: "absent" } };
   const found = JSON.parse(json) as Found;
   const { session } = found;

@@ -15,7 +15,7 @@ import type {
 } from "@elect/core/adapter";
 
 import { neighbourChanged, wakePrefix } from "./channels.ts";
-import { read, type Obstacle, type Reading } from "./claiming.ts";
+import { readAll, type Obstacle, type Reading } from "./claiming.ts";
 import type { Row } from "./client.ts";
 import { isMissing, pooler, sqlstate, stateOf } from "./errors.ts";
 import { Life, SessionOver } from "./life.ts";
@@ -209,15 +209,15 @@ export class PostgresSession implements Session {
       [...this.#asked(requests), this.ttlMs],
       call,
     );
-    if (rows[0]?.["alive"] !== "1") throw new Error("The session is dead, or a newer connection carries it.");
-    return requests.map((request, index) => {
-      const reading = read(rows[index] ?? {}, request, this.id);
-      if (reading.answer.kind === "granted") {
-        this.#terms.set(request.nonce, reading.answer.token);
-        this.#queued.delete(request.nonce);
-      }
-      return reading;
-    });
+    const readings = readAll(rows, requests, this.id);
+    if (readings === null) throw new Error("The session is dead, or a newer connection carries it.");
+    for (const [index, { answer }] of readings.entries()) {
+      const nonce = requests[index]?.nonce;
+      if (answer.kind !== "granted" || nonce === undefined) continue;
+      this.#terms.set(nonce, answer.token);
+      this.#queued.delete(nonce);
+    }
+    return readings;
   }
 
   /** Removes what can be removed from the way of these requests; answers which of them to ask again. */

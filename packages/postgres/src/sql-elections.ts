@@ -35,8 +35,8 @@ export function electionSql(parts: Parts): ElectionSql {
     ),
 
     /**
-     * (id, names, nonces, candidates, metadata, ttl): takes what is free. For what it takes it answers the token and nothing else:
-     * a thousand may come at once, when there is a hurry. For the rest, what it found (`Found` in claiming.ts).
+     * (id, names, nonces, candidates, metadata, ttl): takes what is free. One row says whether the session is alive, and has the
+     * tokens of all that was taken: a thousand may be, and then there is a hurry. A row for each of the others says what was found.
      */
     claim: batched(
       (only) => `
@@ -55,22 +55,23 @@ export function electionSql(parts: Parts): ElectionSql {
          where e.name = free.name${only("e.name", 2)}
         returning e.name, e.nonce, e.token),
       served as (delete from ${s}.waiter w using taken t where w.nonce = t.nonce${only("w.nonce", 3)})
-      select (select count(*) from me)::text as alive,
-             t.token::text as granted,
+      select null as nonce, null as found, (select count(*) from me)::text as alive,
+             (select json_object_agg(t.nonce, t.token::text) from taken t)::text as granted, ${tell("taken")} as told
+       union all
+      select a.nonce,
              case when e.name is not null then json_build_object(
                'session', e.session, 'nonce', e.nonce, 'token', e.token::text, 'candidate', e.candidate, 'metadata', e.metadata,
                'termTtl', e.ttl_ms, 'dead', h.dead, 'current', h.timeline = ${timeline}, 'ttl', h.ttl_ms, 'takeover', h.takeover,
                'version', h.timeline || ':' || h.renewals,
                'lease', extract(epoch from h.lease - clock_timestamp()) * 1000,
                'ahead', (select count(*) from (
-                 select from ${s}.waiter q where q.election = a.name and q.place < w.place limit 10) ahead)) end::text as found,
-             case when a.position = 1 then ${tell("taken")} end as told
+                 select from ${s}.waiter q where q.election = a.name and q.place < w.place limit 10) ahead)) end::text,
+             null, null, null
         from asked a
-        left join taken t on t.nonce = a.nonce
-        left join ${s}.election e on t.nonce is null and e.name = a.name${only("e.name", 2)}
+        left join ${s}.election e on e.name = a.name${only("e.name", 2)}
         left join ${s}.session h on h.id = e.session
-        left join ${s}.waiter w on t.nonce is null and w.nonce = a.nonce${only("w.nonce", 3)}
-       order by a.position`,
+        left join ${s}.waiter w on w.nonce = a.nonce${only("w.nonce", 3)}
+       where not exists (select from taken t where t.nonce = a.nonce)`,
     ),
 
     /** (id, names, nonces, wake): lets go of terms and places in the queue; answers the elections that are now free. */

@@ -197,8 +197,11 @@ describe("waking", () => {
       await claim(session, request);
       // What the claim answers when the lease is over in just a second.
       const { rows } = await at.claimRow(session, request);
-      const found = { ...(JSON.parse(rows[0]?.["found"] ?? "{}") as Found), lease: 1000 };
-      const { answer } = read({ found: JSON.stringify(found) }, request, session.id);
+      const found = {
+        ...(JSON.parse(rows.find(({ nonce }) => nonce === request.nonce)?.["found"] ?? "{}") as Found),
+        lease: 1000,
+      };
+      const { answer } = read(JSON.stringify(found), request, session.id);
       places.push((answer.kind === "held" && answer.retryInMs) || 0);
     }
     expect(places).toEqual([1015, 1030, 1045]);
