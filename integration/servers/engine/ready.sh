@@ -36,6 +36,9 @@ fi
 
 engine_answers || make_engine
 tell_where_the_engine_is
+# Our servers' ports are published there and nowhere else. Testcontainers would look for the host's address, in a container
+# by way of an image that it pulls.
+echo "TESTCONTAINERS_HOST_OVERRIDE=${TESTCONTAINERS_HOST_OVERRIDE:-127.0.0.1}"
 if [ $# = 0 ]; then set -- redis valkey postgres pgbouncer etcd zookeeper; fi
 for server; do
   image=$(image_for "$server")

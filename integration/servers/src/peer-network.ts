@@ -1,8 +1,8 @@
 // The network on which the servers of a topology talk to each other. Clients come in by another way (the published
 // ports), so a member can be cut off from its peers and still be talked to: the partition that breaks naive clients.
 import { randomBytes } from "node:crypto";
-import { getContainerRuntimeClient } from "testcontainers";
 import { runId, runLabel } from "./run.ts";
+import { containerRuntime } from "./runtime.ts";
 import type { Server } from "./server.ts";
 
 export interface PeerNetwork extends AsyncDisposable {
@@ -14,7 +14,7 @@ export interface PeerNetwork extends AsyncDisposable {
 }
 
 export async function createPeerNetwork(): Promise<PeerNetwork> {
-  const client = await getContainerRuntimeClient();
+  const client = await containerRuntime();
   const name = `elect-${runId()}-${randomBytes(3).toString("hex")}`;
   const network = await client.network.create({
     Name: name,

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { getContainerRuntimeClient } from "testcontainers";
+import { containerRuntime } from "./runtime.ts";
 
 export const runLabel = "org.elect.run";
 
@@ -24,7 +24,7 @@ export function runId(): string {
 
 /** Removes every container and network of the run. */
 export async function sweep(id: string = runId()): Promise<void> {
-  const { dockerode } = (await getContainerRuntimeClient()).container;
+  const { dockerode } = (await containerRuntime()).container;
   const filters = { label: [`${runLabel}=${id}`] };
   const containers = await dockerode.listContainers({ all: true, filters });
   await Promise.allSettled(
@@ -36,7 +36,7 @@ export async function sweep(id: string = runId()): Promise<void> {
 
 /** Sweeps until nothing new turns up: a test process that dies may have had a container on its way. */
 export async function sweepUntilClean(id: string): Promise<void> {
-  const { dockerode } = (await getContainerRuntimeClient()).container;
+  const { dockerode } = (await containerRuntime()).container;
   const filters = { label: [`${runLabel}=${id}`] };
   for (let clean = 0; clean < 3; await sleep(500)) {
     await sweep(id);

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { getContainerRuntimeClient, type StartedTestContainer } from "testcontainers";
+import type { StartedTestContainer } from "testcontainers";
 import type { Probe } from "./answers.ts";
 import { urlVariable, type ServerKind } from "./engine.ts";
+import { containerRuntime, logsOf, type Container } from "./runtime.ts";
 
 /** A running server, and what can be done to it. */
 export interface Server extends AsyncDisposable {
@@ -81,9 +82,7 @@ export class ContainerServer implements Server {
   }
 
   async logs(): Promise<string> {
-    const output = await (await this.#engine()).logs({ stdout: true, stderr: true, follow: false });
-    // Each piece is preceded by eight bytes that tell its stream and length.
-    return output.toString("utf8").replaceAll(/[\x00-\x02]\0\0\0[^]{4}/g, "");
+    return logsOf(await this.#engine());
   }
 
   async stop(): Promise<void> {
@@ -102,19 +101,20 @@ export class ContainerServer implements Server {
       const gone = tries % 10 === 0 && !(await engine.inspect()).State.Running;
       if (gone || performance.now() > until) {
         const what = gone ? "ended instead of serving" : `does not answer after ${patienceMs / 1000} s`;
-        throw new Error(`${withoutPassword(this.url)} ${what}\n${(await this.logs()).slice(-3000)}`);
+        throw complaint(this.url, what, await this.logs());
       }
       await sleep(20);
     }
   }
 
-  async #engine() {
-    return (await getContainerRuntimeClient()).container.getById(this.container.getId());
+  async #engine(): Promise<Container> {
+    return (await containerRuntime()).container.getById(this.container.getId());
   }
 }
 
-function withoutPassword(url: string): string {
-  return url.replace(/:[^:/@]*@/, ":…@");
+/** Of a server that does not serve; its last words say why. */
+export function complaint(url: string, what: string, logs: string): Error {
+  return new Error(`${url.replace(/:[^:/@]*@/, ":…@")} ${what}\n${logs.slice(-3000)}`);
 }
 
 /** A server that the user runs: tests may use it, and must not harm it. */

@@ -1,10 +1,16 @@
 // From a recipe to a server that answers.
-import { GenericContainer, StartupCheckStrategy, type StartupStatus } from "testcontainers";
+import {
+  GenericContainer,
+  StartupCheckStrategy,
+  type StartedTestContainer,
+  type StartupStatus,
+} from "testcontainers";
 import type { Probe } from "./answers.ts";
 import { imageOf, type ServerKind } from "./engine.ts";
 import type { PeerNetwork } from "./peer-network.ts";
 import { runId, runLabel } from "./run.ts";
-import { ContainerServer } from "./server.ts";
+import { containerRuntime, logsOf } from "./runtime.ts";
+import { complaint, ContainerServer } from "./server.ts";
 
 /** How to start one server. Commands and variables are those of the official images; the built image obeys them too. */
 export interface Recipe {
@@ -44,7 +50,12 @@ export async function startServer(recipe: Recipe): Promise<ContainerServer> {
   if (recipe.peers) {
     container.withNetworkMode(recipe.peers.network.name).withNetworkAliases(recipe.peers.name);
   }
-  const server = new ContainerServer(recipe.url, recipe.port, await container.start(), recipe.answers);
+  const server = new ContainerServer(
+    recipe.url,
+    recipe.port,
+    await container.startOr(recipe.url),
+    recipe.answers,
+  );
   if (recipe.unanswered !== true) await untilItAnswers(server);
   return server;
 }
@@ -60,6 +71,28 @@ async function untilItAnswers(server: ContainerServer): Promise<void> {
 
 /** Publishes its ports on the loopback interface only: test servers have weak passwords or none. */
 export class ServerContainer extends GenericContainer {
+  #id: string | null = null;
+
+  /** Starts it, or says why its server does not serve, and removes it. */
+  async startOr(url: string): Promise<StartedTestContainer> {
+    const { container: engine } = await containerRuntime();
+    try {
+      return await this.start();
+    } catch (error) {
+      if (this.#id === null) throw error;
+      const container = engine.getById(this.#id);
+      // One that ends at once has no ports by the time Testcontainers looks for them, which is all that it says then.
+      const { Running } = (await container.inspect()).State;
+      const said = await logsOf(container);
+      await container.remove({ force: true, v: true });
+      throw Running ? error : complaint(url, "ended instead of serving", said);
+    }
+  }
+
+  protected override async containerCreated(id: string): Promise<void> {
+    this.#id = id;
+  }
+
   protected override async beforeContainerCreated(): Promise<void> {
     const published = (this.hostConfig.PortBindings ?? {}) as Record<string, { HostIp?: string }[]>;
     for (const binding of Object.values(published).flat()) binding.HostIp = "127.0.0.1";

@@ -3,9 +3,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, createElection, type Backend } from "@elect/core";
 import { Client } from "pg";
-import { getContainerRuntimeClient } from "testcontainers";
 import { expect, test } from "vitest";
 import { startPooledPostgres, type PooledPostgres } from "../src/index.ts";
+import { containerRuntime } from "../src/runtime.ts";
 
 const ttl = 2_000;
 /** Locks that the controls hold, by what their server side has been told. */
@@ -94,7 +94,7 @@ class Scene implements AsyncDisposable {
   async cut(): Promise<void> {
     const { container: pooler } = this.#pooled.pooler;
     const [network = ""] = pooler.getNetworkNames().filter((name) => name.startsWith("elect-"));
-    const { container } = await getContainerRuntimeClient();
+    const { container } = await containerRuntime();
     await container.dockerode.getNetwork(network).disconnect({ Container: pooler.getId(), Force: true });
   }
 

@@ -1,6 +1,6 @@
 // Every server starts, answers its driver, keeps its disk over a crash, is found again at the same URL, and is gone
 // in the end.
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import {
   startEtcd,
   startPostgres,
@@ -9,6 +9,7 @@ import {
   startZookeeper,
   type Server,
 } from "../src/index.ts";
+import { containerRuntime } from "../src/runtime.ts";
 import { etcdDriver, postgresDriver, redisDriver, zookeeperDriver, type Driver } from "./drivers.ts";
 import { leftovers } from "./leftovers.ts";
 
@@ -48,6 +49,17 @@ for (const { name, start, driver } of servers) {
 
 test("a server that cannot start says why, and leaves nothing behind", async () => {
   const before = leftovers();
+  await expect(startRedis({ args: ["--no-such-option", "1"] })).rejects.toThrow(/no-such-option/);
+  expect(leftovers()).toEqual(before);
+});
+
+test("also one that has ended before its ports could be seen", async () => {
+  const before = leftovers();
+  const { container } = await containerRuntime();
+  using _ = vi.spyOn(container, "start").mockImplementation(async (created) => {
+    await created.start();
+    await created.wait();
+  });
   await expect(startRedis({ args: ["--no-such-option", "1"] })).rejects.toThrow(/no-such-option/);
   expect(leftovers()).toEqual(before);
 });

@@ -51,12 +51,16 @@ test("ZK-15: a throttled request has failed, and nothing else: connection, sessi
     .adapter({ url: server.url })
     .open({ ttlMs: 10_000, nonce: nonce(), events: heard }, call());
   onTestFinished(() => session.abandon());
+  expect(await session.claim([bid("alone")], call())).toMatchObject([{ kind: "granted" }]);
   const bids = Array.from({ length: 200 }, (_, n) => bid(`election-${n}`));
   const answers = await session.claim(bids, call());
   const unknown = bids.filter((_, n) => answers[n]!.kind === "unknown");
-  expect(
-    new Set(answers.map((answer) => (answer.kind === "unknown" ? String(answer.cause) : answer.kind))),
-  ).toEqual(new Set(["granted", "ServerError: ZooKeeper answered with error -127 (throttled)"]));
+  // How many of them get through is the server's speed; why the others do not is not.
+  const outcomes = new Set(
+    answers.map((answer) => (answer.kind === "unknown" ? String(answer.cause) : answer.kind)),
+  );
+  outcomes.delete("granted");
+  expect(outcomes).toEqual(new Set(["ServerError: ZooKeeper answered with error -127 (throttled)"]));
   for (const each of unknown.slice(0, 5)) {
     await session.dispose([each], call());
     expect(await session.claim([each], call())).toMatchObject([{ kind: "granted" }]);
