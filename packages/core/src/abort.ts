@@ -5,14 +5,10 @@
  * (`AbortSignal.any` is not used: it leaks with long-lived signals, nodejs/node#54614.)
  */
 export function onAbort(signal: AbortSignal | undefined, aborted: (reason: unknown) => void): () => void {
-  if (signal === undefined) return () => {};
-  if (signal.aborted) {
-    aborted(signal.reason);
-    return () => {};
-  }
-  const listener = (): void => aborted(signal.reason);
-  signal.addEventListener("abort", listener, { once: true });
-  return () => signal.removeEventListener("abort", listener);
+  const listener = (): void => aborted(signal?.reason);
+  if (signal?.aborted === true) listener();
+  else signal?.addEventListener("abort", listener, { once: true });
+  return () => signal?.removeEventListener("abort", listener);
 }
 
 /** Aborts with the first of two to abort, until it is let go of. */

@@ -45,8 +45,8 @@ export class Candidacy implements Claimant, TermHost {
   #drain: Timer | null = null;
   /** The token of a term that ended by the clock: the store may still hold its record. */
   #expired: bigint | null = null;
-  /** Resolved at each change of state. */
-  #change = Promise.withResolvers<void>();
+  /** Resolved at the next change of state, if anybody waits for it. */
+  #change: PromiseWithResolvers<void> | null = null;
 
   constructor(session: SharedSession, options: ResolvedOptions) {
     this.session = session;
@@ -132,12 +132,12 @@ export class Candidacy implements Claimant, TermHost {
 
   /** Settles when nothing of an earlier term or campaign is left to be given back. */
   async givenBack(): Promise<void> {
-    while (this.givingBack) await this.#change.promise;
+    while (this.givingBack) await this.#changed;
   }
 
   /** Settles when no work runs that was told to stop. */
   async stopped(): Promise<void> {
-    while (this.phase === "draining") await this.#change.promise;
+    while (this.phase === "draining") await this.#changed;
     await this.#work?.catch(() => {});
   }
 
@@ -155,8 +155,12 @@ export class Candidacy implements Claimant, TermHost {
     if (from !== to) this.listeners.emit("state", { from, to });
     for (const effect of effects) this.#effect(effect);
     if (state.phase === before.phase) return;
-    this.#change.resolve();
-    this.#change = Promise.withResolvers();
+    this.#change?.resolve();
+    this.#change = null;
+  }
+
+  get #changed(): Promise<void> {
+    return (this.#change ??= Promise.withResolvers<void>()).promise;
   }
 
   #effect(effect: Effect): void {

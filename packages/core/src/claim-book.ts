@@ -67,8 +67,8 @@ export class ClaimBook {
     return this.#all.get(nonce);
   }
 
-  of(election: string): Entry[] {
-    return [...(this.#byElection.get(election) ?? [])];
+  of(election: string): Iterable<Entry> {
+    return this.#byElection.get(election) ?? [];
   }
 
   enter(nonce: string, claimant: Claimant): Entry {

@@ -92,7 +92,7 @@ export function transition(before: State, fact: Fact, now: number): Step {
   // First of all the clock: after a stall of any length, whatever comes first finds the term already over.
   const expired = expire(before, now);
   const { state, effects } = react(expired.state, fact, now);
-  return step(state, ...expired.effects, ...effects);
+  return { state, effects: [...expired.effects, ...effects] };
 }
 
 /** Whether the term that the state holds may be acted on. */

@@ -37,9 +37,9 @@ export class Listeners {
   }
 
   emit<Name extends keyof ElectionEvents>(name: Name, event: ElectionEvents[Name]): void {
-    const report = (error: unknown): void =>
-      publish("listener", () => ({ election: this.#election, event: name, error }));
     for (const listener of [...(this.#listeners.get(name) ?? [])]) {
+      const report = (error: unknown): void =>
+        publish("listener", () => ({ election: this.#election, event: name, error }));
       try {
         const result = (listener as (event: ElectionEvents[Name]) => unknown)(event);
         // An async listener that fails must not end the process either.

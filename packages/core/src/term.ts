@@ -57,10 +57,10 @@ export interface TermHost {
 export class HeldTerm implements Term {
   readonly election: string;
   readonly token: bigint;
-  readonly fence: string;
   readonly #host: TermHost;
+  readonly #generation: number;
   readonly #lease: Validity;
-  readonly #stopping = new AbortController();
+  #controller: AbortController | undefined;
   /** Why the term is over; null while it may be valid. */
   #over: LossReason | null = null;
 
@@ -68,8 +68,12 @@ export class HeldTerm implements Term {
     this.#host = host;
     this.election = host.election;
     this.token = token;
-    this.fence = fence(generation, token);
+    this.#generation = generation;
     this.#lease = lease;
+  }
+
+  get fence(): string {
+    return fence(this.#generation, this.token);
   }
 
   get signal(): AbortSignal {
@@ -109,6 +113,11 @@ export class HeldTerm implements Term {
   /** From now on not valid. */
   end(reason: LossReason): void {
     this.#over ??= reason;
+  }
+
+  /** Made when it is needed: whoever takes over a thousand elections at once is in a hurry. */
+  get #stopping(): AbortController {
+    return (this.#controller ??= new AbortController());
   }
 
   #error(reason: LossReason, detail: string): NotLeaderError {
