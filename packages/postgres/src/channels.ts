@@ -24,7 +24,9 @@ function digest(schema: string): Buffer {
   return createHash("sha256").update(`elect:${schema}`).digest();
 }
 
-/** What a session is told on its channel: the names of elections that are free, one a line… */
+/** What a session is told on its channel: the names of elections that are free, one a line; */
 export const wakePrefix = "wake:";
-/** … or that another session is now its neighbour (see ring.ts). */
+/** some of them, and the others follow at once (a message has less than 8000 bytes); */
+export const wakeMorePrefix = "wake+:";
+/** or that another session is now its neighbour (see ring.ts). */
 export const neighbourChanged = "neighbour";

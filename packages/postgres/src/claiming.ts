@@ -56,9 +56,9 @@ export function readAll(
   const found = new Map(rows.map((row) => [row["nonce"], row]));
   const { alive, granted = null } = found.get(null) ?? {};
   if (alive !== "1") return null;
-  const tokens = new Map(Object.entries(JSON.parse(granted ?? "{}") as Record<string, string>));
+  const tokens = JSON.parse(granted ?? "{}") as Record<string, string>;
   return requests.map((request) => {
-    const token = tokens.get(request.nonce);
+    const token = tokens[request.nonce];
     if (token === undefined) return read(found.get(request.nonce)?.["found"] ?? null, request, me);
     return { answer: { kind: "granted", token: BigInt(token) }, obstacle: null };
   });

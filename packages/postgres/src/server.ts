@@ -6,7 +6,7 @@
 
 import { RefusedError, type Call } from "@elect/core/adapter";
 
-import { Link, planCacheMode, type LinkEvents, type Row } from "./client.ts";
+import { Link, planSettings, type LinkEvents, type Row } from "./client.ts";
 import { pooler, refusalIn, standby } from "./errors.ts";
 import type { Settings } from "./options.ts";
 
@@ -76,12 +76,10 @@ function settingsFor({ kind, ttlMs }: Purpose): Record<string, string> {
     tcp_user_timeout: `${ttlMs}`,
     client_connection_check_interval: `${Math.min(1_000, Math.max(100, Math.round(ttlMs / 3)))}`,
     client_min_messages: "warning",
-    // Plans are kept, and made while the tables are small: reading a whole table must not look cheap then.
-    enable_seqscan: "off",
     // The first of a queue is found at the beginning of its index, not by sorting all who wait.
     enable_bitmapscan: "off",
     // Left to itself, the server makes a new plan each time for what is asked most often: see client.ts.
-    plan_cache_mode: planCacheMode.kept,
+    ...planSettings.kept,
     // Statements over a thousand elections look expensive to the planner; compiling them costs more.
     jit: "off",
   };

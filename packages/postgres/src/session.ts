@@ -14,8 +14,8 @@ import type {
   SessionEvents,
 } from "@elect/core/adapter";
 
-import { neighbourChanged, wakePrefix } from "./channels.ts";
-import { readAll, type Obstacle, type Reading } from "./claiming.ts";
+import { neighbourChanged, wakeMorePrefix, wakePrefix } from "./channels.ts";
+import { readAll, type Reading } from "./claiming.ts";
 import type { Row } from "./client.ts";
 import { isMissing, pooler, sqlstate, stateOf } from "./errors.ts";
 import { Life, SessionOver } from "./life.ts";
@@ -69,11 +69,16 @@ export class PostgresSession implements Session {
   ): Promise<PostgresSession> {
     const { nonce, events } = request;
     const ttlMs = Math.ceil(request.ttlMs);
+    let woken: string[] = [];
     const life: Life = new Life(nonce, settings, sql, ttlMs, {
       told(message) {
-        if (message === neighbourChanged) ring?.enter();
-        else if (message.startsWith(wakePrefix))
-          for (const election of message.slice(wakePrefix.length).split("\n")) events.hint(election);
+        if (message === neighbourChanged) return ring?.enter();
+        const prefix = [wakePrefix, wakeMorePrefix].find((known) => message.startsWith(known));
+        if (prefix === undefined) return;
+        woken.push(...message.slice(prefix.length).split("\n"));
+        if (prefix === wakeMorePrefix) return;
+        for (const election of woken) events.hint(election);
+        woken = [];
       },
       resumed: () => events.hint(null),
       shaken: (cause) => events.doubt(cause),
@@ -229,17 +234,16 @@ export class PostgresSession implements Session {
     const again: number[] = [];
     const absent: ClaimRequest[] = [];
     const dead = new Map<string, boolean>();
-    const names = requests.map(({ election }) => election);
-    for (const [index, request] of requests.entries()) {
-      const obstacle: Obstacle | null = readings[index]?.obstacle ?? null;
-      if (obstacle === null) continue;
+    for (const [index, { obstacle }] of readings.entries()) {
+      const request = requests[index];
+      if (obstacle === null || request === undefined) continue;
       let removed = true;
       if (obstacle.kind === "absent") absent.push(request);
       else if (obstacle.kind === "orphan")
         await this.#life.run(this.#sql.vacateOrphan, [request.election, obstacle.token], call);
       else {
         const { session, version } = obstacle;
-        removed = dead.get(session) ?? (await this.#bury(session, version, names, call));
+        removed = dead.get(session) ?? (await this.#bury(session, version, requests, call));
         dead.set(session, removed);
       }
       if (removed) again.push(index);
@@ -248,9 +252,16 @@ export class PostgresSession implements Session {
     return again;
   }
 
-  async #bury(session: string, version: string, claimed: readonly string[], call: Call): Promise<boolean> {
+  /** Wakes nobody for what is being claimed. */
+  async #bury(
+    session: string,
+    version: string,
+    claimed: readonly ClaimRequest[],
+    call: Call,
+  ): Promise<boolean> {
+    const names = claimed.map(({ election }) => election);
     try {
-      const [found] = await this.#life.run(this.#sql.bury, [session, version, claimed], call);
+      const [found] = await this.#life.run(this.#sql.bury, [session, version, names], call);
       return found?.["buried"] === "1";
     } catch (error) {
       // Somebody has its row locked, most likely its own proof: then it is not dead.

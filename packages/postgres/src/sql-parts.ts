@@ -1,6 +1,6 @@
 /** What the statements have in common. */
 
-import { changesChannel, onlookersKey, sessionChannel, wakePrefix } from "./channels.ts";
+import { changesChannel, onlookersKey, sessionChannel, wakeMorePrefix, wakePrefix } from "./channels.ts";
 import { quoted } from "./schema.ts";
 
 export interface Parts {
@@ -55,13 +55,16 @@ export function partsFor(schema: string): Parts {
   /**
    * Wakes those in `from` (session, name): one message for each session and as many names as go into it (a message has less
    * than 8000 bytes, a name 200 at most). A message for each name costs both ends 1,000 of them when a leader of 1,000 dies.
+   * Each message but the last says that another follows, so that all are claimed in one go. They arrive in this order.
    */
   const wake = (from: string): string => `
-    (select count(pg_notify('${sessionChannel("")}' || m.session, '${wakePrefix}' || m.names))::text
-       from (select w.session, string_agg(w.name, E'\\n') as names
+    (select count(pg_notify('${sessionChannel("")}' || m.session,
+                            case when m.part = m.last then '${wakePrefix}' else '${wakeMorePrefix}' end || m.names))::text
+       from (select w.session, w.part, string_agg(w.name, E'\\n') as names, max(w.part) over (partition by w.session) as last
                from (select session, name, sum(octet_length(name) + 1) over (partition by session order by name) / 7000 as part
                        from ${from} where session is not null) w
-              group by w.session, w.part) m)`;
+              group by w.session, w.part
+              order by w.session, w.part) m)`;
 
   /**
    * Tells onlookers, if there are any, which elections changed; "all", where the names are too long for a notification.

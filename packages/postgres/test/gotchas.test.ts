@@ -139,6 +139,35 @@ describe("A5.2 the driver", () => {
     expect(await at.rows("select from $schema.waiter")).toEqual([]);
   });
 
+  test("lists: they arrive as they are, whatever is in them", async () => {
+    const { link } = await connect(settle(server.url), { kind: "idle", ttlMs: 2_000 }, call());
+    onTestFinished(() => link.destroy(new Error("the test is over")));
+    const odd = [
+      "",
+      "NULL",
+      '"',
+      "\\",
+      '\\"',
+      '{"a":[1,"\\n"]}',
+      "a,b",
+      "{}",
+      " ",
+      "é😀\u2028",
+      "\n",
+      "\\\n",
+      "\x7f",
+    ];
+    for (const list of [
+      odd,
+      odd.filter((text) => !text.includes("\n")),
+      [],
+      ...odd.map((text) => [text, text]),
+    ]) {
+      const [row] = await link.query("select to_json($1::text[])::text as got", [list], call().signal);
+      expect(JSON.parse(row?.["got"] ?? "")).toEqual(list);
+    }
+  });
+
   test("types, fencing: a parser that somebody set for int8, or binary results, do not touch a token", async () => {
     const { defaults } = pg as unknown as { defaults: { binary: boolean } };
     const parseInt8 = pg.types.getTypeParser(20, "text") as (value: string) => unknown;

@@ -8,7 +8,6 @@ import {
   claim,
   client,
   crash,
-  eventually,
   grant,
   holding,
   sharedServer,
@@ -33,7 +32,7 @@ describe("waking", () => {
   });
 
   test.each(["ends", "crashes", "releases"])(
-    "who leads 1,000 elections %s: the waiter is told in a few messages, and hears of each",
+    "who leads 1,000 elections %s: the waiter is told in a few messages, and hears of all in one go",
     async (how) => {
       const at = await store();
       const [a, b] = [await at.open({ ttlMs: 20_000 }), await at.open({ ttlMs: 20_000 })];
@@ -55,8 +54,11 @@ describe("waking", () => {
         await at.rows("select set_config('elect.timeline', '1', false)");
         await at.rows(at.sql.bury, [a.session.id, "", []]);
       }
-      await eventually("it hears of each", () => b.heard.all.length === 1000);
-      expect(new Set(b.heard.all)).toEqual(new Set(bids.map(({ election }) => `hint ${election}`)));
+      const first = await b.heard.next("hint");
+      // Whoever claims what it hears of in one turn, claims all.
+      expect(new Set([first, ...b.heard.all])).toEqual(
+        new Set(bids.map(({ election }) => `hint ${election}`)),
+      );
       await ear.query("select");
       expect(messages).toBeLessThan(40);
     },
