@@ -4,7 +4,8 @@ import { fileURLToPath } from "node:url";
 import type { CrowdOptions, CrowdReport } from "./crowd.ts";
 import { until } from "./patience.ts";
 
-const program = fileURLToPath(new URL("./crowd.ts", import.meta.url));
+const source = fileURLToPath(new URL("./crowd.ts", import.meta.url));
+const built = fileURLToPath(new URL("../dist/crowd.js", import.meta.url));
 
 export class Crowd implements AsyncDisposable {
   /** The instants, on the host's clock, at which it was elected in one election after the other. */
@@ -13,7 +14,8 @@ export class Crowd implements AsyncDisposable {
   readonly #exited: Promise<void>;
 
   constructor(options: CrowdOptions) {
-    this.#process = fork(program, [JSON.stringify(options)], { execArgv: ["--conditions=@elect/source"] });
+    const [program, execArgv] = options.built ? [built, []] : [source, ["--conditions=@elect/source"]];
+    this.#process = fork(program, [JSON.stringify(options)], { execArgv });
     this.#exited = new Promise((resolve) => this.#process.once("exit", () => resolve()));
     this.#process.on("message", (report: CrowdReport) => this.elected.push(...report));
   }
