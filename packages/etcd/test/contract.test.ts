@@ -22,6 +22,7 @@ describeElectionContract({
       await client.leaseClient.leaseRevoke({ ID: kvs[0]!.lease });
     },
     leftovers: async (election) => client.getAll().prefix(`${namespace}/elections/${election}/`).keys(),
+    touch: async () => client.put(`${namespace}-touched`).value(performance.now()),
   },
   capabilities: {
     reach: "network",

@@ -8,8 +8,10 @@ const server = await sharedServer();
 const schema = freshSchema();
 const url = `${server.url}?schema=${schema}`;
 const store = new pg.Pool({ connectionString: server.url, max: 2 });
+await store.query(`create table ${schema}_touched as select 0 as times`);
 afterAll(async () => {
   await store.query(`drop schema if exists ${schema} cascade`);
+  await store.query(`drop table ${schema}_touched`);
   await store.end();
 });
 
@@ -35,6 +37,7 @@ describeElectionContract({
       );
       return rows.map(({ found }) => found);
     },
+    touch: async () => store.query(`update ${schema}_touched set times = times + 1`),
   },
   capabilities: {
     reach: "network",

@@ -30,6 +30,7 @@ export async function describeRedisContract(name: string, server: Server): Promi
         const waiting = await store.zrange(`${records}:q:${election}`, "0", "-1");
         return record === null ? waiting : [record, ...waiting];
       },
+      touch: async () => store.set(`touched-${space}`, performance.now()),
     },
     capabilities: {
       reach: "network",

@@ -27,6 +27,8 @@ export function operator(namespace: string): Operator {
         if (owner?.equals(leader.stat.ephemeralOwner)) await act((wire) => wire.remove(path));
       }
     },
+    // A base node's data means nothing.
+    touch: () => act((wire) => wire.setData(paths.base, Buffer.from("touched"))),
     leftovers: (election) => act(async (wire) => (await wire.children(paths.election(election))) ?? []),
   };
 }

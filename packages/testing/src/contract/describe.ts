@@ -19,6 +19,7 @@ import { waking } from "./waking.ts";
 export function describeElectionContract(contract: ElectionContract): void {
   const suite = new Suite(contract);
   describe(`the contract on ${contract.name}`, () => {
+    suite.watch();
     // The long ones first, so that the short ones fill the gaps.
     for (const behaviour of [stall, silentLink, ambiguity, draining, losing, observing]) behaviour(suite);
     for (const behaviour of [declaring, acquiring, fencing, cancelling, closing]) behaviour(suite);

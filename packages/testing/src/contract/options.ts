@@ -37,6 +37,11 @@ export interface Operator {
   readonly endSession: (election: string) => Promise<void>;
   /** What the store still holds on behalf of this election's candidates; not counting what keeps tokens rising. */
   readonly leftovers: (election: string) => Promise<readonly string[]>;
+  /**
+   * Writes something that means nothing, and settles when that is acknowledged: asked again and again, past all faults. If it takes
+   * longer than a proof takes to come, the store itself stood still, and a test that failed meanwhile is played once more.
+   */
+  readonly touch?: () => Promise<unknown>;
 }
 
 export function isNone(value: object): value is None {

@@ -1,7 +1,8 @@
 /** How the contract's tests are declared: named by promise or hazard, run side by side, skipped with a reason only. */
 
-import { describe, test } from "vitest";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { isNone, type ElectionContract } from "./options.ts";
+import { Pulse } from "./pulse.ts";
 import { Stage } from "./stage.ts";
 
 /** What a test needs of a backend. */
@@ -22,7 +23,7 @@ export type Need =
 /** How long a test may take before it is taken for hung. */
 const timeout = 180_000;
 
-/** How often a test is played if a process of its own stands still meanwhile. */
+/** How often a test is played if a process of its own, or the store, stands still meanwhile. */
 const mostTrials = 3;
 
 export class Suite {
@@ -30,9 +31,18 @@ export class Suite {
   /** Tells this run's elections from those of any other run on the same store. */
   readonly #run: string = Math.random().toString(36).slice(2, 10).padEnd(8, "0");
   #tests = 0;
+  readonly #pulse: Pulse;
 
   constructor(contract: ElectionContract) {
     this.contract = contract;
+    const { operator } = contract;
+    this.#pulse = new Pulse(async () => (isNone(operator) ? null : operator.touch?.()));
+  }
+
+  /** Watches the store while the tests run. */
+  watch(): void {
+    beforeAll(() => void this.#pulse.run());
+    afterAll(() => this.#pulse.stop());
   }
 
   /** Most of a test is waiting for leases to run out: side by side, as many as vitest's `maxConcurrency` allows. */
@@ -51,17 +61,15 @@ export class Suite {
     test(name, { timeout }, async ({ annotate, skip }) => {
       if (lacking !== undefined) skip(lacking);
       for (let trial = 1; ; trial++) {
-        const { failure, conclusive, standstill } = await perform(
+        const { failure, conclusive, still } = await perform(
           this.contract,
+          this.#pulse,
           `${election}-${trial}`,
           play,
         );
         if (failure === null) return;
         if (conclusive || trial === mostTrials) throw failure;
-        await annotate(
-          `A process stood still for ${standstill} ms: that trial showed nothing. Once more.`,
-          "warning",
-        );
+        await annotate(`${still} That trial showed nothing. Once more.`, "warning");
       }
     });
   }
@@ -72,35 +80,37 @@ interface Trial {
   readonly failure: Error | null;
   /**
    * Whether a failure is the backend's. It is not if this very process, in which the candidates live, or a child that was
-   * left alone, stood still for longer than a proof takes to come: then they lost their terms as they must, and the play
-   * went another way. That no two terms were valid at once, and the like, holds all the same: what the watchman finds is always conclusive.
+   * left alone, or the store, stood still for longer than a proof takes to come: then they lost their terms as they must, and
+   * the play went another way. That no two terms were valid at once, and the like, holds all the same: what the watchman finds is always conclusive.
    */
   readonly conclusive: boolean;
-  /** For how many ms a process stood still, at worst. */
-  readonly standstill: number;
+  /** For how long processes and store stood still, at worst. */
+  readonly still: string;
 }
 
 async function perform(
   contract: ElectionContract,
+  pulse: Pulse,
   election: string,
   play: (stage: Stage) => Promise<void>,
 ): Promise<Trial> {
+  const began = performance.now();
   const stage = new Stage(contract, election);
   const failures: Error[] = [];
   const failed = (error: unknown): void =>
     void failures.push(error instanceof Error ? error : new Error(String(error)));
   await play(stage).catch(failed);
-  const standstill = Math.round(stage.standstill);
+  const [process, store] = [Math.round(stage.standstill), pulse.longestSince(began)];
+  const still = `Its processes stood still for ${process} ms at worst, the store for ${store} ms.`;
   await stage.end().catch(failed);
   const { findings } = stage;
   if (findings.length > 0) failures.push(new Error(`the contract is broken:\n${findings.join("\n")}`));
   const [failure = null] = failures;
   if (failure !== null) {
     // It goes on as it is, with its place and its difference; the rest is told in its message.
-    const still = `Its processes stood still for ${standstill} ms at worst.`;
     failure.message = [...failures.map(String), stage.story, still].join("\n");
   }
-  return { failure, conclusive: findings.length > 0 || standstill < stage.ttl / 3, standstill };
+  return { failure, conclusive: findings.length > 0 || Math.max(process, store) < stage.ttl / 3, still };
 }
 
 /** Why the backend cannot show this; `null` if it can. */
