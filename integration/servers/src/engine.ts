@@ -21,9 +21,15 @@ export async function makeEngineReady(kinds: readonly ServerKind[] = []): Promis
 const allKinds: readonly ServerKind[] = ["redis", "valkey", "postgres", "pgbouncer", "etcd", "zookeeper"];
 const preparing = new Map<ServerKind, Promise<void>>();
 
+/** Has this test run made it ready: at all, or for servers of this kind? */
+export function engineIsReady(kind?: ServerKind): boolean {
+  const known = process.env[readyMark]?.split(",") ?? [];
+  return kind === undefined ? known.length > 0 : known.includes(kind);
+}
+
 /** The image that this kind of server starts from. */
 export async function imageOf(kind: ServerKind): Promise<string> {
-  if (process.env[readyMark]?.split(",").includes(kind) !== true) {
+  if (!engineIsReady(kind)) {
     const ready = preparing.get(kind) ?? makeEngineReady([kind]);
     preparing.set(kind, ready);
     await ready;

@@ -36,7 +36,7 @@ export interface EtcdCluster extends AsyncDisposable {
 
 export async function startEtcdCluster(options: EtcdOptions = {}): Promise<EtcdCluster> {
   await using parts = new AsyncDisposableStack();
-  const peers = parts.use(await createPeerNetwork());
+  const peers = parts.use(await createPeerNetwork("etcd"));
   const ports = await freePorts(3);
   const names = ports.map((_, index) => `etcd-${index + 1}`);
   const initial = names.map((name) => `${name}=http://${name}:2380`).join(",");

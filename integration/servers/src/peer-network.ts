@@ -1,6 +1,7 @@
 // The network on which the servers of a topology talk to each other. Clients come in by another way (the published
 // ports), so a member can be cut off from its peers and still be talked to: the partition that breaks naive clients.
 import { randomBytes } from "node:crypto";
+import { imageOf, type ServerKind } from "./engine.ts";
 import { runId, runLabel } from "./run.ts";
 import { containerRuntime } from "./runtime.ts";
 import type { Server } from "./server.ts";
@@ -13,7 +14,9 @@ export interface PeerNetwork extends AsyncDisposable {
   rejoin(member: Server): Promise<void>;
 }
 
-export async function createPeerNetwork(): Promise<PeerNetwork> {
+/** For servers of this kind: a topology's network is the first thing it asks of the engine. */
+export async function createPeerNetwork(kind: ServerKind): Promise<PeerNetwork> {
+  await imageOf(kind);
   const client = await containerRuntime();
   const name = `elect-${runId()}-${randomBytes(3).toString("hex")}`;
   const network = await client.network.create({

@@ -23,7 +23,7 @@ export interface PooledPostgres extends AsyncDisposable {
 
 export async function startPooledPostgres(options: PostgresOptions = {}): Promise<PooledPostgres> {
   await using parts = new AsyncDisposableStack();
-  const peers = parts.use(await createPeerNetwork());
+  const peers = parts.use(await createPeerNetwork("postgres"));
   const postgres = parts.use(
     await startServer(await postgresRecipe(options, { network: peers, name: "behind" })),
   );

@@ -20,7 +20,7 @@ export interface PostgresPair extends AsyncDisposable {
 
 export async function startPostgresPair(options: StandbyOptions = {}): Promise<PostgresPair> {
   await using parts = new AsyncDisposableStack();
-  const peers = parts.use(await createPeerNetwork());
+  const peers = parts.use(await createPeerNetwork("postgres"));
   const settings = {
     ...options.settings,
     ...(options.synchronous === true && { synchronous_standby_names: "*" }),

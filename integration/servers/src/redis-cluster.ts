@@ -26,7 +26,7 @@ export interface RedisCluster extends AsyncDisposable {
 export async function startRedisCluster(options: ClusterOptions = {}): Promise<RedisCluster> {
   const { kind = "redis", nodeTimeout = 2000 } = options;
   await using parts = new AsyncDisposableStack();
-  const peers = parts.use(await createPeerNetwork());
+  const peers = parts.use(await createPeerNetwork("redis"));
   const ports = await freePorts(3);
   const servers = await startAll(
     parts,

@@ -2,11 +2,14 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { getContainerRuntimeClient } from "testcontainers";
+import { engineIsReady } from "./engine.ts";
 
 export type Runtime = Awaited<ReturnType<typeof getContainerRuntimeClient>>;
 export type Container = ReturnType<Runtime["container"]["getById"]>;
 
+/** Of an engine that `imageOf` has made ready: until then there may be none, and where it is has not been told. */
 export async function containerRuntime(): Promise<Runtime> {
+  if (!engineIsReady()) throw new Error("The engine has not been made ready: ask for an image first.");
   try {
     return await getContainerRuntimeClient();
   } catch (cause) {

@@ -41,7 +41,7 @@ export interface ZookeeperEnsemble extends AsyncDisposable {
 
 export async function startZookeeperEnsemble(options: ZookeeperOptions = {}): Promise<ZookeeperEnsemble> {
   await using parts = new AsyncDisposableStack();
-  const peers = parts.use(await createPeerNetwork());
+  const peers = parts.use(await createPeerNetwork("zookeeper"));
   const ports = await freePorts(3);
   const list = ports.map((_, index) => `server.${index + 1}=zookeeper-${index + 1}:2888:3888;2181`).join(" ");
   const servers = await startAll(

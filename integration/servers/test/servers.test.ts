@@ -9,6 +9,7 @@ import {
   startZookeeper,
   type Server,
 } from "../src/index.ts";
+import { createPeerNetwork } from "../src/peer-network.ts";
 import { containerRuntime } from "../src/runtime.ts";
 import { etcdDriver, postgresDriver, redisDriver, zookeeperDriver, type Driver } from "./drivers.ts";
 import { leftovers } from "./leftovers.ts";
@@ -62,6 +63,17 @@ test("also one that has ended before its ports could be seen", async () => {
   });
   await expect(startRedis({ args: ["--no-such-option", "1"] })).rejects.toThrow(/no-such-option/);
   expect(leftovers()).toEqual(before);
+});
+
+test("nothing is asked of an engine that has not been made ready, and a topology makes it ready first", async () => {
+  vi.stubEnv("ELECT_TEST_ENGINE_READY", undefined);
+  try {
+    await expect(containerRuntime()).rejects.toThrow(/not been made ready/);
+    await using network = await createPeerNetwork("redis");
+    expect(network.name).toContain("elect-");
+  } finally {
+    vi.unstubAllEnvs();
+  }
 });
 
 test("a URL in the environment wins over a container, and its server comes to no harm", async () => {

@@ -105,7 +105,7 @@ test(
 test(
   "RD-8 a master cut off with the leader, min-replicas-to-write 1: it stops taking proofs, and who is elected on the promoted replica overlaps nobody",
   async ({ annotate }) => {
-    const peers = await createPeerNetwork();
+    const peers = await createPeerNetwork("redis");
     onTestFinished(() => peers[Symbol.asyncDispose]());
     const limit = ["--min-replicas-to-write", "1", "--min-replicas-max-lag", "1"];
     const master = await ownServer({ peers: { network: peers, name: "master" }, args: limit });
