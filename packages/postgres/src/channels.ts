@@ -20,6 +20,11 @@ export function onlookersKey(schema: string): bigint {
   return digest(schema).readBigInt64BE(8);
 }
 
+/** The key of the lock under which sessions are buried, one at a time (see ring.ts). */
+export function burialsKey(schema: string): bigint {
+  return digest(schema).readBigInt64BE(16);
+}
+
 function digest(schema: string): Buffer {
   return createHash("sha256").update(`elect:${schema}`).digest();
 }

@@ -34,12 +34,17 @@ interface Driver {
   readonly processID: number | null;
   readonly connection: { readonly stream: { destroy(error?: Error): unknown } };
   connect(): Promise<unknown>;
-  query(statement: Statement): Promise<{ rows: Row[] }>;
+  /** Of each statement in the text, if there are several. */
+  query(statement: Statement): Promise<Result | Result[]>;
   end(): Promise<void>;
   on(event: "error", listener: (error: Error) => void): unknown;
   on(event: "end", listener: () => void): unknown;
   on(event: "notice", listener: (notice: { message?: string }) => void): unknown;
   on(event: "notification", listener: (notification: { channel: string; payload?: string }) => void): unknown;
+}
+
+interface Result {
+  readonly rows: Row[];
 }
 
 /** Everything comes and goes as text: type parsers are global in pg, and a `bigint` must not meet somebody's `Number`. */
@@ -54,6 +59,11 @@ function asText(value: Value): Value {
   if (typeof value !== "object") return value;
   const json = JSON.stringify(value);
   return /\\[^"\\]/.test(json) ? value : `{${json.slice(1, -1)}}`;
+}
+
+/** A value as part of a text: where several statements go in one message there are no parameters. */
+export function literal(value: string): string {
+  return pg.escapeLiteral(value);
 }
 
 interface Statement {
@@ -152,7 +162,7 @@ export class Link {
     return this.#client.processID;
   }
 
-  /** Sends a statement when those before it are answered. Rejects at once when `signal` aborts. */
+  /** Sends a statement (or several, without values) when those before it are answered. Rejects at once when `signal` aborts. */
   async query(
     text: string,
     values: readonly Value[],
@@ -196,14 +206,14 @@ export class Link {
   async #send(statement: Statement, signal: AbortSignal): Promise<readonly Row[]> {
     if (this.#over !== null) throw new Error("The connection is gone.", { cause: this.#over.cause });
     this.#warnings.length = 0;
-    const { rows } = await this.#within(signal, async () => this.#client.query(statement));
+    const results = await this.#within(signal, async () => this.#client.query(statement));
     const [warning] = this.#warnings;
     if (warning !== undefined) {
       const cause = new Error(`The server warned: ${warning}`);
       this.destroy(cause);
       throw cause;
     }
-    return rows;
+    return [results].flat().at(-1)?.rows ?? [];
   }
 
   async #within<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {

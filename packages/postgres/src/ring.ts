@@ -1,19 +1,24 @@
 /**
  * Who notices a crash within milliseconds, where `takeover: "connection"` is chosen: the sessions stand in a ring, in the
- * order of their ids, and each waits for the life lock of the next one, on a connection of its own. When the server
- * frees that lock, the waiter declares the session dead, which wakes one candidate for each election that it held, and
- * goes on to the next.
+ * order of their ids, and each has the server wait for the life lock of the next one, on a connection of its own, and
+ * then, in the same breath, declare that session dead. This wakes one candidate for each election that it held. Then the
+ * watcher goes on to the next.
  *
  * A new session says so to the one before it, once, and that one begins to watch it. Whoever is told looks anew and says nothing:
  * greetings that are passed on would go round for ever.
  *
  * So every session is watched by exactly one other, however many elections they have and whoever leads: one wake-up
  * for a crash, and nothing to be done at a hand-over. A watcher that dies is itself watched; its own watcher then
- * comes to the same lock. A watcher that hangs is what the lease is for.
+ * comes to the same lock. One that hangs has told the server what to do; for a second death beside it there is the lease.
+ *
+ * Burials take turns, and each looks at the tables when its turn has come. Side by side, that of a leader could wake one who
+ * is just being buried, too, whose own burial would not see yet that there was something to be woken for.
  *
  * The wait is *shared*: an exclusive waiter would stand in the way of everybody who tests the lock.
  */
 
+import { burialsKey } from "./channels.ts";
+import { literal } from "./client.ts";
 import type { Settings } from "./options.ts";
 import { connect } from "./server.ts";
 import type { Sql } from "./sql.ts";
@@ -65,8 +70,9 @@ export class Ring {
     try {
       const { link } = await connect(this.#settings, { kind: "idle", ttlMs: this.#ttlMs }, call);
       finish = () => link.destroy(new Error("the watch is over"));
+      await link.query(`prepare elect_bury (text, text, text[]) as ${this.#sql.bury}`, [], signal);
       // Nobody's burial: the plan of it is made before there is a hurry.
-      await link.query(this.#sql.bury, ["", "", []], signal, "kept");
+      await link.query(burial(""), [], signal);
       for (;;) {
         const [next] = await link.query(this.#sql.neighbour, [this.#id], signal);
         const { id, life } = next ?? {};
@@ -74,9 +80,8 @@ export class Ring {
         if (typeof id !== "string" || typeof life !== "string") break;
         watch.life = life;
         watch.looks = 0;
-        await link.query("select from pg_advisory_xact_lock_shared($1::bigint)", [life], signal);
+        await link.query([death(life), turn(this.#settings.schema), burial(id)].join("; "), [], signal);
         watch.life = null;
-        await link.query(this.#sql.bury, [id, "", []], signal, "kept");
       }
     } catch {
       // The connection is gone or could not be had: the next proof begins anew.
@@ -85,6 +90,19 @@ export class Ring {
       if (this.#watch === watch) this.#watch = null;
     }
   }
+}
+
+function death(life: string): string {
+  return `select from pg_advisory_xact_lock_shared(${literal(life)}::bigint)`;
+}
+
+function turn(schema: string): string {
+  return `select from pg_advisory_xact_lock(${burialsKey(schema)})`;
+}
+
+/** Prepared by SQL, because a proxy may give other names to what is prepared by the protocol. */
+function burial(session: string): string {
+  return `execute elect_bury (${literal(session)}, '', '{}')`;
 }
 
 interface Watching {

@@ -14,7 +14,7 @@ export interface Batched {
 export type ElectionSql = Readonly<Record<"join" | "claim" | "release" | "settle", Batched>>;
 
 export function electionSql(parts: Parts): ElectionSql {
-  const { s, me, timeline, firstWaiting, asked, vacant, unheld, wake, tell } = parts;
+  const { s, me, timeline, firstWaiting, asked, vacant, unheld, unheldOfMany, wake, tell } = parts;
 
   return {
     /** (id, names, nonces, candidates, metadata): waits for elections; safe to repeat. */
@@ -39,20 +39,20 @@ export function electionSql(parts: Parts): ElectionSql {
      * tokens of all that was taken: a thousand may be, and then there is a hurry. A row for each of the others says what was found.
      */
     claim: batched(
-      (only) => `
+      (only, few) => `
       with me as materialized (select from ${s}.session where ${me} for share), ${asked},
       first as materialized (select distinct on (name) * from asked order by name, position),
       free as materialized (
-        select e.name from ${s}.election e join first f on f.name = e.name cross join me
-         where ${unheld}${only("e.name", 2)}
+        select f.* from ${s}.election e join first f on f.name = e.name cross join me
+         where ${few ? unheld : unheldOfMany}${only("e.name", 2)}
          order by e.name
            for update of e skip locked),
       taken as (
         update ${s}.election e
            set session = $1, nonce = f.nonce, candidate = f.candidate, metadata = f.metadata, ttl_ms = $6::integer,
                token = (${timeline} << ${counterBits}) | nextval('${s.replaceAll("'", "''")}.token')
-          from free join first f on f.name = free.name
-         where e.name = free.name${only("e.name", 2)}
+          from free f
+         where e.name = f.name${only("e.name", 2)}
         returning e.name, e.nonce, e.token),
       served as (delete from ${s}.waiter w using taken t where w.nonce = t.nonce${only("w.nonce", 3)})
       select null as nonce, null as found, (select count(*) from me)::text as alive,
@@ -120,9 +120,11 @@ export function electionSql(parts: Parts): ElectionSql {
   };
 }
 
-function batched(write: (only: (column: string, parameter: number) => string) => string): Batched {
+function batched(
+  write: (only: (column: string, parameter: number) => string, few: boolean) => string,
+): Batched {
   return {
-    few: write((column, parameter) => ` and ${column} = any ($${parameter}::text[])`),
-    many: write(() => ""),
+    few: write((column, parameter) => ` and ${column} = any ($${parameter}::text[])`, true),
+    many: write(() => "", false),
   };
 }

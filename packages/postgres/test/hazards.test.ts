@@ -66,6 +66,54 @@ describe("PG: liveness and loss", () => {
     await ringIsClosed(at, 2);
   });
 
+  test('PG-1 takeover "connection": the next in line dies while the leader is being buried', async () => {
+    const at = await store();
+    const all = [];
+    for (let nth = 0; nth < 3; nth++) all.push(await at.open({ takeover: "connection", ttlMs: 60_000 }));
+    const ring = all.toSorted((one, other) => (one.session.id < other.session.id ? -1 : 1));
+    const [next, leader, last] = ring;
+    if (next === undefined || leader === undefined || last === undefined) throw new Error("a ring of three");
+    await grant(leader.session, bid("x"));
+    for (const { session } of [next, last]) await claim(session, bid("x"));
+    await ringIsClosed(at, 3);
+    // The burial of the leader has begun, and has seen the next in line alive.
+    const inTheWay = await client(server.url);
+    await inTheWay.query("begin");
+    await inTheWay.query(`select from "${at.schema}".session where id = $1 for update`, [leader.session.id]);
+    await at.terminate(leader.session);
+    const awaited = async (what: string): Promise<boolean> =>
+      (await at.rows("select from pg_locks where not granted and locktype || ' ' || mode = $1", [what]))
+        .length > 0;
+    await eventually("the burial waits for the row", async () => awaited("transactionid ShareLock"));
+    await at.terminate(next.session);
+    await eventually(
+      "the other burial is over, or waits for its turn",
+      async () => (await awaited("advisory ExclusiveLock")) || (await at.dead(next.session)),
+    );
+    await inTheWay.query("commit");
+    await within("the last one is woken", last.heard.next("hint x"), 2000);
+  });
+
+  test('PG-1 takeover "connection": a watcher that hangs when the one it watches dies', async () => {
+    const at = await store();
+    const all = [];
+    for (let nth = 0; nth < 3; nth++) {
+      const { proxy, url } = await at.through();
+      const process = await at.open({ url, takeover: "connection", ttlMs: 60_000 });
+      all.push({ ...process, proxy });
+    }
+    const ring = all.toSorted((one, other) => (one.session.id < other.session.id ? -1 : 1));
+    const [a, b, c] = ring;
+    if (a === undefined || b === undefined || c === undefined) throw new Error("a ring of three");
+    await grant(b.session, bid("x"));
+    await claim(c.session, bid("x"));
+    await ringIsClosed(at, 3);
+    // `a` watches `b`: the server has been told what to do then, and does not need it any more.
+    a.proxy.silence("both");
+    b.session.abandon();
+    await within("the waiter is woken", c.heard.next("hint x"), 1000);
+  });
+
   test('PG-1 takeover "connection": a leader that has to give up its connection knows before the server does', async () => {
     const at = await store();
     const { proxy, url } = await at.through();

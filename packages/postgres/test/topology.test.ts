@@ -51,6 +51,22 @@ describe("A5.2 poolers, PG-8", () => {
     expect(await a.session.prove(holding(request), call())).toMatchObject({ kind: "alive", lost: [] });
     await a.session.release([request], call());
     expect(await b.heard.next("hint")).toBe("hint x");
+
+    const byConnection = { url: through(pooled.sessionUrl), takeover: "connection", ttlMs: 60_000 } as const;
+    const [leader, next] = [await at.open(byConnection), await at.open(byConnection)];
+    await grant(leader.session, bid("y"));
+    await claim(next.session, bid("y"));
+    await eventually(
+      "both are watched",
+      async () =>
+        (
+          await at.rows(
+            "select from pg_locks where locktype || ' ' || mode = 'advisory ShareLock' and not granted",
+          )
+        ).length === 2,
+    );
+    leader.session.abandon();
+    expect(await next.heard.next("hint")).toBe("hint y");
   });
 
   test("a proof that another process of the server answers is refused", { timeout: long }, async () => {
