@@ -52,7 +52,7 @@ export function partsFor(schema: string): Parts {
   const vacant = `session = null, nonce = null, token = null, ttl_ms = null, candidate = null, metadata = null`;
   /** Whether the election `e` is free: vacant, or held by a session that is dead. */
   const unheld = `(e.session is null or exists (select from ${s}.session d where d.id = e.session and d.dead))`;
-  /** The same, with one look at the sessions: where a thousand elections are asked about, the planner takes them for a thousand. */
+  /** The same, with one look at the sessions for all elections. */
   const unheldOfMany = `(e.session is null or e.session = any (array(select d.id from ${s}.session d where d.dead)))`;
 
   /**
