@@ -41,7 +41,11 @@ async function clearAway(
 ): Promise<void> {
   const taken = new Set(woken);
   const names = namesIn(await run(sql.clear, [dead])).filter((name) => !taken.has(name));
-  if (names.length > 0) await run(sql.settle.many, [names]);
+  if (names.length > 0) {
+    // A burial that is under way may have seen them in the queue, and wake one of them.
+    await run(sql.untilBuried, []);
+    await run(sql.settle.many, [names]);
+  }
   await run(sql.forget, [dead]);
 }
 

@@ -151,6 +151,7 @@ export class PostgresSession implements Session {
   }
 
   async release(claims: readonly Claim[], call: Call): Promise<void> {
+    const withdrawn = claims.filter(({ nonce }) => !this.#terms.has(nonce));
     for (const { nonce } of claims) {
       this.#terms.delete(nonce);
       this.#queued.delete(nonce);
@@ -169,10 +170,14 @@ export class PostgresSession implements Session {
       free = await letGo(false);
     }
     const unheard = namesIn(free.filter(({ woken }) => woken === null));
-    if (unheard.length === 0) return;
+    const passedOn = new Set(namesIn(free));
+    const left = withdrawn.flatMap(({ election }) => (passedOn.has(election) ? [] : election));
     try {
-      // Somebody may have joined while the release was under way, too late to be seen by it: look once more.
-      await this.#life.runFor(unheard.length, this.#sql.settle, [unheard], call);
+      // A burial that is under way may have seen us in the queue, and wake us: whoever comes after us would not hear of it.
+      if (left.length > 0) await this.#life.run(this.#sql.untilBuried, [], call);
+      // And somebody may have joined while the release was under way, too late to be seen by it. So: look once more.
+      const late = [...unheard, ...left];
+      if (late.length > 0) await this.#life.runFor(late.length, this.#sql.settle, [late], call);
     } catch {
       // They are let go all the same; a proof of whoever waits finds out.
     }

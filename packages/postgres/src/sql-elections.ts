@@ -105,7 +105,7 @@ export function electionSql(parts: Parts): ElectionSql {
     /** (names): wakes who came late for an election that is free, and forgets those for which nobody waits. */
     settle: batched(
       () => `
-      with free as (select e.name from ${s}.election e where e.name = any ($1::text[]) and e.session is null),
+      with free as (select e.name from ${s}.election e where e.name = any ($1::text[]) and ${unheld}),
       idle as materialized (
         select e.name from ${s}.election e
          where e.name = any ($1::text[]) and e.session is null

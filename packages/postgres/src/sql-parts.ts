@@ -1,6 +1,13 @@
 /** What the statements have in common. */
 
-import { changesChannel, onlookersKey, sessionChannel, wakeMorePrefix, wakePrefix } from "./channels.ts";
+import {
+  burialsKey,
+  changesChannel,
+  onlookersKey,
+  sessionChannel,
+  wakeMorePrefix,
+  wakePrefix,
+} from "./channels.ts";
 import { quoted } from "./schema.ts";
 
 export interface Parts {
@@ -14,6 +21,7 @@ export interface Parts {
   readonly vacant: string;
   readonly unheld: string;
   readonly unheldOfMany: string;
+  readonly burials: bigint;
   firstWaiting(from: string, except?: string): string;
   wake(from: string): string;
   tell(names: string): string;
@@ -88,6 +96,7 @@ export function partsFor(schema: string): Parts {
     vacant,
     unheld,
     unheldOfMany,
+    burials: burialsKey(schema),
     wake,
     firstWaiting,
     tell,

@@ -24,7 +24,7 @@ import { electionSql, type ElectionSql } from "./sql-elections.ts";
 import { partsFor, type Parts } from "./sql-parts.ts";
 
 type OfSession = "openSession" | "resumeSession" | "prove" | "held" | "endSession" | "neighbour" | "greet";
-type OfTheDead = "bury" | "vacateOrphan" | "remains" | "clear" | "forget";
+type OfTheDead = "bury" | "untilBuried" | "vacateOrphan" | "remains" | "clear" | "forget";
 type OfOnlookers = "leader" | "candidates";
 
 export type Sql = Readonly<Record<OfSession | OfTheDead | OfOnlookers, string>> & ElectionSql;
@@ -35,7 +35,7 @@ export function sqlFor(schema: string): Sql {
 }
 
 function sessionSql(parts: Parts): Omit<Sql, keyof ElectionSql> {
-  const { s, me, timeline, neighbour, firstWaiting, takeLife, vacant, unheld, wake, tell } = parts;
+  const { s, me, timeline, neighbour, firstWaiting, takeLife, vacant, unheld, burials, wake, tell } = parts;
 
   return {
     /** (id, life, ttl, takeover) */
@@ -99,6 +99,9 @@ function sessionSql(parts: Parts): Omit<Sql, keyof ElectionSql> {
          where free.name <> all ($3::text[]))
       select (select count(*) from buried)::text as buried, ${wake("woken")} as woken,
              ${tell("free")} as told`,
+
+    /** Returns when the burials of the ring that are under way are over. */
+    untilBuried: `select from pg_advisory_xact_lock_shared(${burials})`,
 
     /** (name, token): vacates a record whose session is missing. */
     vacateOrphan: `

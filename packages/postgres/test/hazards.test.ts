@@ -1,4 +1,6 @@
+import type { Claim } from "@elect/core/adapter";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { burialsKey } from "../src/channels.ts";
 import {
   bid,
   call,
@@ -11,6 +13,7 @@ import {
   sharedServer,
   Store,
   within,
+  type Process,
 } from "./support.ts";
 
 const server = await sharedServer();
@@ -43,10 +46,14 @@ describe("PG: liveness and loss", () => {
     for (let nth = 0; nth < 5; nth++) await at.open({ takeover: "connection", ttlMs: 60_000 });
     await ringIsClosed(at, 5);
     // Those that were left behind are noticed within a second; from then on nothing changes.
-    await eventually("one waits for each", async () => (await watchers(at)).length === 5);
-    const quiet = await watchers(at);
-    await pass(1000);
-    expect(await watchers(at)).toEqual(quiet);
+    let before = "";
+    await eventually("one waits for each, and the same ones a second later", async () => {
+      const now = await watchers(at);
+      const quiet = now.length === 5 && now.join() === before;
+      before = now.join();
+      if (!quiet) await pass(1000);
+      return quiet;
+    });
   });
 
   test('PG-1 takeover "connection": two that die together, watcher and watched', async () => {
@@ -66,31 +73,43 @@ describe("PG: liveness and loss", () => {
     await ringIsClosed(at, 2);
   });
 
-  test('PG-1 takeover "connection": the next in line dies while the leader is being buried', async () => {
+  test.each([
+    [
+      "dies",
+      async (at: Store, { session }: Process) => {
+        await at.terminate(session);
+        await eventually("it is buried", async () => at.dead(session));
+      },
+    ],
+    ["withdraws", async (_: Store, { session }: Process, claim: Claim) => session.release([claim], call())],
+    ["closes", async (_: Store, { session }: Process) => session.end(call())],
+  ])('PG-1 takeover "connection": the next in line %s while the leader is being buried', async (_, leave) => {
     const at = await store();
     const all = [];
-    for (let nth = 0; nth < 3; nth++) all.push(await at.open({ takeover: "connection", ttlMs: 60_000 }));
+    for (let nth = 0; nth < 4; nth++) all.push(await at.open({ takeover: "connection", ttlMs: 60_000 }));
     const ring = all.toSorted((one, other) => (one.session.id < other.session.id ? -1 : 1));
-    const [next, leader, last] = ring;
-    if (next === undefined || leader === undefined || last === undefined) throw new Error("a ring of three");
+    // The first watches the leader, and is no candidate.
+    const [, leader, last, next] = ring;
+    if (next === undefined || leader === undefined || last === undefined) throw new Error("a ring of four");
     await grant(leader.session, bid("x"));
-    for (const { session } of [next, last]) await claim(session, bid("x"));
-    await ringIsClosed(at, 3);
+    const place = bid("x");
+    await claim(next.session, place);
+    await claim(last.session, bid("x"));
+    await ringIsClosed(at, 4);
     // The burial of the leader has begun, and has seen the next in line alive.
     const inTheWay = await client(server.url);
     await inTheWay.query("begin");
     await inTheWay.query(`select from "${at.schema}".session where id = $1 for update`, [leader.session.id]);
     await at.terminate(leader.session);
-    const awaited = async (what: string): Promise<boolean> =>
-      (await at.rows("select from pg_locks where not granted and locktype || ' ' || mode = $1", [what]))
-        .length > 0;
-    await eventually("the burial waits for the row", async () => awaited("transactionid ShareLock"));
-    await at.terminate(next.session);
-    await eventually(
-      "the other burial is over, or waits for its turn",
-      async () => (await awaited("advisory ExclusiveLock")) || (await at.dead(next.session)),
-    );
+    const awaited = async (lock: string): Promise<boolean> =>
+      (await at.rows(`select from pg_locks where not granted and ${lock}`)).length > 0;
+    await eventually("the burial waits for the row", async () => awaited("locktype = 'transactionid'"));
+    let gone = false;
+    const going = leave(at, next, place).then(() => (gone = true));
+    const turn = `(classid::bigint << 32 | objid::bigint) = ${burialsKey(at.schema)}`;
+    await eventually("it is gone, or waits for the burial to end", async () => gone || awaited(turn));
     await inTheWay.query("commit");
+    await going;
     await within("the last one is woken", last.heard.next("hint x"), 2000);
   });
 
