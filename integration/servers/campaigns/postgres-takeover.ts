@@ -65,7 +65,7 @@ async function crashes(store: Store, mode: Mode, rounds: number, elections: numb
     console.log(`  of these on an idle machine: ${told(idle())}`);
     if (!enough()) faults.push(`${name}: the machine was idle in ${idle().length} crashes only`);
     const p99 = quantile(timesOf(idle()), 0.99);
-    if (p99 > budget.p99) faults.push(`${name}: p99 ${p99.toFixed(0)} ms is more than ${budget.p99} ms`);
+    if (p99 > budget.p99) faults.push(`${name}: p99 ${p99.toFixed(1)} ms is more than ${budget.p99} ms`);
   }
   return faults;
 }
