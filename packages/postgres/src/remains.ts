@@ -41,12 +41,22 @@ async function clearAway(
 ): Promise<void> {
   const taken = new Set(woken);
   const names = namesIn(await run(sql.clear, [dead])).filter((name) => !taken.has(name));
-  if (names.length > 0) {
-    // A burial that is under way may have seen them in the queue, and wake one of them.
-    await run(sql.untilBuried, []);
-    await run(sql.settle.many, [names]);
-  }
+  await lookAgain(run, sql, [], names);
   await run(sql.forget, [dead]);
+}
+
+/**
+ * Wakes those whom the statement before could not see: who joined for a `free` election meanwhile; and who comes next where one that
+ * has `left` the queue was still seen in it, and woken, by a burial that was under way.
+ */
+export async function lookAgain(
+  run: Run,
+  sql: Sql,
+  free: readonly string[],
+  left: readonly string[],
+): Promise<void> {
+  if (left.length > 0) await run(sql.untilBuried, []);
+  if (free.length + left.length > 0) await run(sql.settle, [[...free, ...left]]);
 }
 
 export function namesIn(rows: readonly Row[]): string[] {

@@ -20,7 +20,7 @@ import type { Row } from "./client.ts";
 import { isMissing, pooler, sqlstate, stateOf } from "./errors.ts";
 import { Life, SessionOver } from "./life.ts";
 import type { Settings } from "./options.ts";
-import { endSession, namesIn } from "./remains.ts";
+import { endSession, lookAgain, namesIn } from "./remains.ts";
 import { Ring } from "./ring.ts";
 import type { Server } from "./server.ts";
 import type { Sql } from "./sql.ts";
@@ -173,11 +173,12 @@ export class PostgresSession implements Session {
     const passedOn = new Set(namesIn(free));
     const left = withdrawn.flatMap(({ election }) => (passedOn.has(election) ? [] : election));
     try {
-      // A burial that is under way may have seen us in the queue, and wake us: whoever comes after us would not hear of it.
-      if (left.length > 0) await this.#life.run(this.#sql.untilBuried, [], call);
-      // And somebody may have joined while the release was under way, too late to be seen by it. So: look once more.
-      const late = [...unheard, ...left];
-      if (late.length > 0) await this.#life.runFor(late.length, this.#sql.settle, [late], call);
+      await lookAgain(
+        async (text, values) => this.#life.run(text, values, call, "kept"),
+        this.#sql,
+        unheard,
+        left,
+      );
     } catch {
       // They are let go all the same; a proof of whoever waits finds out.
     }

@@ -11,7 +11,9 @@ export interface Batched {
   readonly many: string;
 }
 
-export type ElectionSql = Readonly<Record<"join" | "claim" | "release" | "settle", Batched>>;
+export type ElectionSql = Readonly<Record<"join" | "claim" | "release", Batched>> & {
+  readonly settle: string;
+};
 
 export function electionSql(parts: Parts): ElectionSql {
   const { s, me, timeline, firstWaiting, asked, vacant, unheld, unheldOfMany, wake, tell } = parts;
@@ -103,8 +105,7 @@ export function electionSql(parts: Parts): ElectionSql {
     ),
 
     /** (names): wakes who came late for an election that is free, and forgets those for which nobody waits. */
-    settle: batched(
-      () => `
+    settle: `
       with free as (select e.name from ${s}.election e where e.name = any ($1::text[]) and ${unheld}),
       idle as materialized (
         select e.name from ${s}.election e
@@ -116,7 +117,6 @@ export function electionSql(parts: Parts): ElectionSql {
       woken as materialized (
         select free.name, n.session from free cross join lateral (${firstWaiting("free")}) n)
       select ${wake("woken")} as told`,
-    ),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Claim } from "@elect/core/adapter";
+import type { FaultProxy } from "@elect/testing";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { burialsKey } from "../src/channels.ts";
 import {
@@ -58,11 +59,7 @@ describe("PG: liveness and loss", () => {
 
   test('PG-1 takeover "connection": two that die together, watcher and watched', async () => {
     const at = await store();
-    const all = [];
-    for (let nth = 0; nth < 4; nth++) all.push(await at.open({ takeover: "connection", ttlMs: 60_000 }));
-    const ring = all.toSorted((one, other) => (one.session.id < other.session.id ? -1 : 1));
-    const [a, b, c] = ring;
-    if (a === undefined || b === undefined || c === undefined) throw new Error("a ring of four");
+    const [a, b, c] = await ringOfFour(at);
     await grant(b.session, bid("x"));
     await claim(c.session, bid("x"));
     await ringIsClosed(at, 4);
@@ -85,12 +82,8 @@ describe("PG: liveness and loss", () => {
     ["closes", async (_: Store, { session }: Process) => session.end(call())],
   ])('PG-1 takeover "connection": the next in line %s while the leader is being buried', async (_, leave) => {
     const at = await store();
-    const all = [];
-    for (let nth = 0; nth < 4; nth++) all.push(await at.open({ takeover: "connection", ttlMs: 60_000 }));
-    const ring = all.toSorted((one, other) => (one.session.id < other.session.id ? -1 : 1));
     // The first watches the leader, and is no candidate.
-    const [, leader, last, next] = ring;
-    if (next === undefined || leader === undefined || last === undefined) throw new Error("a ring of four");
+    const [, leader, last, next] = await ringOfFour(at);
     await grant(leader.session, bid("x"));
     const place = bid("x");
     await claim(next.session, place);
@@ -115,18 +108,10 @@ describe("PG: liveness and loss", () => {
 
   test('PG-1 takeover "connection": a watcher that hangs when the one it watches dies', async () => {
     const at = await store();
-    const all = [];
-    for (let nth = 0; nth < 3; nth++) {
-      const { proxy, url } = await at.through();
-      const process = await at.open({ url, takeover: "connection", ttlMs: 60_000 });
-      all.push({ ...process, proxy });
-    }
-    const ring = all.toSorted((one, other) => (one.session.id < other.session.id ? -1 : 1));
-    const [a, b, c] = ring;
-    if (a === undefined || b === undefined || c === undefined) throw new Error("a ring of three");
+    const [a, b, c] = await ringOfFour(at);
     await grant(b.session, bid("x"));
     await claim(c.session, bid("x"));
-    await ringIsClosed(at, 3);
+    await ringIsClosed(at, 4);
     // `a` watches `b`: the server has been told what to do then, and does not need it any more.
     a.proxy.silence("both");
     b.session.abandon();
@@ -398,6 +383,21 @@ async function watchers(at: Store): Promise<string[]> {
       where not dead order by 1`,
   );
   return rows.map(({ watcher }) => watcher);
+}
+
+/** Each behind a link of its own, in the order in which one watches the next. */
+async function ringOfFour(at: Store): Promise<[Linked, Linked, Linked, Linked]> {
+  const open = async (): Promise<Linked> => {
+    const { proxy, url } = await at.through();
+    return { ...(await at.open({ url, takeover: "connection", ttlMs: 60_000 })), proxy };
+  };
+  const ring: [Linked, Linked, Linked, Linked] = [await open(), await open(), await open(), await open()];
+  ring.sort((one, other) => (one.session.id < other.session.id ? -1 : 1));
+  return ring;
+}
+
+interface Linked extends Process {
+  readonly proxy: FaultProxy;
 }
 
 /** Until each of so many sessions is waited for by another. */
