@@ -14,8 +14,9 @@ export async function makeEngineReady(kinds: readonly ServerKind[] = []): Promis
     const [, name, value] = /^(\w+)=(.*)$/.exec(line) ?? [];
     if (name !== undefined && value !== undefined) process.env[name] = value;
   }
-  const known = process.env[readyMark]?.split(",") ?? [];
-  process.env[readyMark] = [...new Set([...known, ...(kinds.length === 0 ? allKinds : kinds)])].join(",");
+  process.env[readyMark] = [...new Set([...madeReady(), ...(kinds.length === 0 ? allKinds : kinds)])].join(
+    ",",
+  );
 }
 
 const allKinds: readonly ServerKind[] = ["redis", "valkey", "postgres", "pgbouncer", "etcd", "zookeeper"];
@@ -23,8 +24,12 @@ const preparing = new Map<ServerKind, Promise<void>>();
 
 /** Has this test run made it ready: at all, or for servers of this kind? */
 export function engineIsReady(kind?: ServerKind): boolean {
-  const known = process.env[readyMark]?.split(",") ?? [];
-  return kind === undefined ? known.length > 0 : known.includes(kind);
+  const ready = madeReady();
+  return kind === undefined ? ready.length > 0 : ready.includes(kind);
+}
+
+function madeReady(): readonly string[] {
+  return process.env[readyMark]?.split(",") ?? [];
 }
 
 /** The image that this kind of server starts from. */
