@@ -38,6 +38,7 @@ const closeLimit = 2_000;
 /** Makes a backend of an adapter. `clock` is for tests: all deadlines of the backend are read off it. */
 export function createBackend(adapter: Adapter, options: { clock?: Clock } = {}): Backend {
   const sessions = new Map<number, SharedSession>();
+  const { kind, address, capabilities } = adapter;
   const clock = options.clock ?? machineClock;
   const inside: Inside = {
     adapter,
@@ -52,9 +53,9 @@ export function createBackend(adapter: Adapter, options: { clock?: Clock } = {})
   };
   let closing: Promise<void> | null = null;
   const backend: Backend = {
-    kind: adapter.kind,
-    address: adapter.address,
-    capabilities: adapter.capabilities,
+    kind,
+    address,
+    capabilities,
     close() {
       closing ??= close(inside);
       return closing;

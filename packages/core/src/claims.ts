@@ -186,24 +186,25 @@ export class Claims {
       return { election, nonce, candidate: claimant.candidate, unchanged };
     });
     for (const entry of entries) this.#book.move(entry, "asked");
+    let failure: { cause: unknown } | undefined;
+    const hear = (index: number, answer: ClaimAnswer): void => {
+      const entry = entries[index];
+      // Heard already; or what an answer set off has ended the session, and this one is of an older one.
+      if (this.#footing !== footing || entry?.standing !== "asked") return;
+      if (answer.kind === "unknown") failure = answer;
+      this.#hear(footing, entry, answer, now);
+    };
     let answers: readonly ClaimAnswer[] = [];
     let cause: unknown = new Error("no answer");
     try {
-      answers = await this.#call(footing, (call) => footing.session.claim(requests, call));
+      answers = await this.#call(footing, (call) => footing.session.claim(requests, call, hear));
     } catch (error) {
       cause = error;
     }
-    let failure: { cause: unknown } | null = null;
-    for (const [index, entry] of entries.entries()) {
-      // What an answer sets off may end the session; the other answers are then of an older one.
-      if (this.#footing !== footing) return true;
-      const answer = answers[index] ?? { kind: "unknown", cause };
-      if (answer.kind === "unknown") failure = answer;
-      this.#hear(footing, entry, answer, now);
-    }
+    for (const index of entries.keys()) hear(index, answers[index] ?? { kind: "unknown", cause });
     this.#waiting.arm(entries);
-    if (failure !== null) this.#host.failed("claim", failure.cause);
-    return failure === null;
+    if (failure) this.#host.failed("claim", failure.cause);
+    return !failure;
   }
 
   #hear(footing: Footing, entry: Entry, answer: ClaimAnswer, askedAt: number): void {

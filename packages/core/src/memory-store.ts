@@ -75,7 +75,7 @@ export class MemoryStore {
     const awaited = this.#sessions.get((holder ?? record.queue[0])?.session ?? "");
     return {
       kind: "held",
-      by: holder === null ? null : { ...holder.candidate, token: holder.token },
+      by: holder && { ...holder.candidate, token: holder.token },
       retryInMs: Math.max(0, (awaited?.leaseUntil ?? 0) - this.#clock.now()) + 1,
       patience: null,
     };
@@ -114,8 +114,8 @@ export class MemoryStore {
 
   candidates(election: string): CandidateRecord[] {
     const holder = this.holder(election);
-    const queue = (this.#elections.get(election)?.queue ?? []).filter((member) => this.alive(member.session));
-    return [...(holder === null ? [] : [holder]), ...queue].map((member) => member.candidate);
+    const queue = this.#elections.get(election)?.queue.filter((member) => this.alive(member.session));
+    return [holder ?? [], queue ?? []].flat().map((member) => member.candidate);
   }
 
   watch(election: string, changed: () => void): () => void {

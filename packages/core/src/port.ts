@@ -135,8 +135,16 @@ export interface Session {
    * Claims elections for candidates, in as few round trips as the store allows. One answer for each request,
    * in their order. Joins the queue where there is one. Idempotent by nonce. Core has one
    * `claim`, `release` or `dispose` of a session under way at a time (a `prove` may run beside it).
+   *
+   * Where the store takes many claims in several steps, `heard` may be told the answer to `requests[index]` as soon as it is
+   * known, so that it is acted on while the store is at the next step. It is returned all the same; and once the
+   * promise has settled, or `call.signal` has aborted, nothing may be told.
    */
-  claim(requests: readonly ClaimRequest[], call: Call): Promise<readonly ClaimAnswer[]>;
+  claim(
+    requests: readonly ClaimRequest[],
+    call: Call,
+    heard?: (index: number, answer: ClaimAnswer) => void,
+  ): Promise<readonly ClaimAnswer[]>;
 
   /**
    * Afterwards none of these nonces holds or waits for its election, and for each election let go a waiter is woken.

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { granted, held, type Operation } from "./kit/scripted-store.ts";
+import type { ClaimAnswer } from "../src/port.ts";
+import { granted, held, silence, type Hear, type Operation } from "./kit/scripted-store.ts";
 import { elected, journal, settle, stage, ttl, validFor, watched } from "./kit/stage.ts";
 
 /** The calls that carry claims, in order. */
@@ -57,6 +58,97 @@ describe("claims: as few round trips as can be", () => {
       unchanged: null,
     });
     expect(new Set(requests.map((request) => request.nonce)).size).toBe(2);
+  });
+});
+
+describe("an answer that is told before the call is over", () => {
+  /** Elections "a" and "b", claimed in one call that tells the answer for "a" and goes on. */
+  const halfway = async () => {
+    const on = stage();
+    const told = Promise.withResolvers<Hear>();
+    const rest = Promise.withResolvers<ClaimAnswer[]>();
+    const { claim } = on.store.answers;
+    on.store.answers.claim = async (_requests, _call, heard) => {
+      on.store.answers.claim = claim;
+      told.resolve(heard);
+      return rest.promise;
+    };
+    const [a, b] = [on.elect("a"), on.elect("b")];
+    const [journalOfA, journalOfB] = [journal(a), journal(b)];
+    const [termOfA, termOfB] = [a.campaign(), watched(b.campaign())];
+    const tell = await told.promise;
+    return { on, a, b, journalOfA, journalOfB, termOfA, termOfB, tell, rest };
+  };
+
+  it("is acted on at once, and once", async () => {
+    const { journalOfA, journalOfB, termOfA, tell, rest } = await halfway();
+    tell(0, granted(7n));
+    expect(journalOfA).toEqual(["idle > campaigning", "campaigning > leading", "elected 7"]);
+    expect((await termOfA).isValid()).toBe(true);
+    expect(journalOfB).toEqual(["idle > campaigning"]);
+    tell(0, granted(7n));
+    rest.resolve([granted(7n), granted(8n)]);
+    await settle();
+    expect(journalOfA).toHaveLength(3);
+    expect(journalOfB.at(-1)).toBe("elected 8");
+  });
+
+  it("stands when the call fails: the outcome of the others is unknown, and of no more than those", async () => {
+    const { on, b, journalOfA, journalOfB, tell, rest } = await halfway();
+    tell(0, granted(7n));
+    rest.reject(new Error("the link broke"));
+    await on.clock.advance(ttl / 3);
+    expect(on.store.of("dispose").map(({ claims }) => claims.map(({ election }) => election))).toEqual([
+      ["b"],
+    ]);
+    expect(journalOfA.filter((line) => line.startsWith("lost"))).toEqual([]);
+    expect(journalOfB.at(-1)).toBe("elected 1");
+    expect(b.state).toBe("leading");
+  });
+
+  it("comes too late when the call's time is up", async () => {
+    const { on, a, termOfA, tell } = await halfway();
+    const term = watched(termOfA);
+    on.store.answers.dispose = silence;
+    await on.clock.advance(ttl / 3);
+    tell(0, granted(7n));
+    await settle();
+    expect([a.state, term.state]).toEqual(["campaigning", "pending"]);
+  });
+
+  it("means nothing when the session is over", async () => {
+    const { on, a, journalOfA, tell } = await halfway();
+    const reopened = on.store.hold("open");
+    on.store.session.events.ended("it was killed");
+    tell(0, granted(7n));
+    await reopened.asked;
+    expect([a.state, journalOfA]).toEqual(["campaigning", ["idle > campaigning"]]);
+  });
+
+  it("nor does it to one who gave up meanwhile: the next session has nothing to do with it", async () => {
+    const { on, a, journalOfB, termOfA, tell } = await halfway();
+    termOfA.catch(() => {});
+    const closed = a.close();
+    on.store.session.events.ended("it was killed");
+    tell(0, granted(7n));
+    await on.clock.advance(ttl / 2);
+    await closed;
+    expect(journalOfB.at(-1)).toBe("elected 1");
+    expect(traffic(on.store.operations)).toEqual(["claim", "claim"]);
+    expect(on.store.of("prove").flatMap(({ claims }) => claims.map(({ election }) => election))).toEqual([
+      "b",
+    ]);
+  });
+
+  it("that is given back at once is given back after the call: they are made one at a time", async () => {
+    const { on, termOfA, tell, rest } = await halfway();
+    tell(0, granted(7n));
+    const given = watched((await termOfA).resign());
+    await settle();
+    expect([traffic(on.store.operations), given.state]).toEqual([["claim"], "pending"]);
+    rest.resolve([granted(7n), granted(8n)]);
+    await settle();
+    expect([traffic(on.store.operations), given.state]).toEqual([["claim", "release"], "resolved"]);
   });
 });
 

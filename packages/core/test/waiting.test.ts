@@ -260,9 +260,9 @@ describe("C2: patience, where the server's clock cannot judge the holder", () =>
     const before = on.store.of("claim").length;
     let rounds = 0;
     const { claim } = on.store.answers;
-    on.store.answers.claim = async (requests, call) => {
+    on.store.answers.claim = async (...asked) => {
       if (++rounds > 500) throw new Error("asked 500 times in one second");
-      return claim(requests, call);
+      return claim(...asked);
     };
     await on.clock.advance(1_000);
     expect(on.store.of("claim").length - before).toBeLessThan(20);

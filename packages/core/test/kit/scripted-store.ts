@@ -21,7 +21,7 @@ import type {
 export interface Answers {
   open(request: OpenRequest, call: Call): Promise<void>;
   prove(held: ReadonlyMap<string, Claim>, call: Call): Promise<Proof>;
-  claim(requests: readonly ClaimRequest[], call: Call): Promise<readonly ClaimAnswer[]>;
+  claim(requests: readonly ClaimRequest[], call: Call, heard: Hear): Promise<readonly ClaimAnswer[]>;
   release(claims: readonly Claim[], call: Call): Promise<void>;
   dispose(claims: readonly Claim[], call: Call): Promise<void>;
   end(call: Call): Promise<void>;
@@ -30,6 +30,8 @@ export interface Answers {
   watch(election: string, call: Call): Promise<{ pollMs: number }>;
   close(call: Call): Promise<void>;
 }
+
+export type Hear = (index: number, answer: ClaimAnswer) => void;
 
 export type Operation = keyof Answers;
 
@@ -209,9 +211,11 @@ export class ScriptedSession implements Session {
     return this.#store.carry("prove", this, [...held.values()], [], call, () => answers.prove(held, call));
   }
 
-  claim(requests: readonly ClaimRequest[], call: Call): Promise<readonly ClaimAnswer[]> {
+  claim(requests: readonly ClaimRequest[], call: Call, heard: Hear): Promise<readonly ClaimAnswer[]> {
     const { answers } = this.#store;
-    return this.#store.carry("claim", this, requests, requests, call, () => answers.claim(requests, call));
+    return this.#store.carry("claim", this, requests, requests, call, () =>
+      answers.claim(requests, call, heard),
+    );
   }
 
   release(claims: readonly Claim[], call: Call): Promise<void> {

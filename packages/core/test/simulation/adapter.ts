@@ -121,10 +121,30 @@ class SimulatedSession implements Session {
     return this.#link.carry(call, () => this.#store.prove(this.id, claims, call.signal.aborted));
   }
 
-  claim(requests: readonly ClaimRequest[], call: Call): Promise<readonly ClaimAnswer[]> {
+  claim(
+    requests: readonly ClaimRequest[],
+    call: Call,
+    heard: (index: number, answer: ClaimAnswer) => void,
+  ): Promise<readonly ClaimAnswer[]> {
     this.#claiming();
     const generation = this.#generation;
-    return this.#link.carry(call, () => this.#store.claim(this.id, generation, requests));
+    let over = false;
+    const tell = (answers: readonly ClaimAnswer[]): void => {
+      if (!this.#store.kind.tellsEarly) return;
+      for (const [index, answer] of answers.entries()) {
+        if (answer.kind !== "granted") continue;
+        this.#link.push(() => {
+          if (!over) heard(index, answer);
+        });
+      }
+    };
+    return this.#link
+      .carry(call, () => {
+        const answers = this.#store.claim(this.id, generation, requests);
+        tell(answers);
+        return answers;
+      })
+      .finally(() => (over = true));
   }
 
   release(claims: readonly Claim[], call: Call): Promise<void> {

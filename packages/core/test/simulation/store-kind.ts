@@ -16,6 +16,8 @@ export interface StoreKind {
   readonly lagMs: number;
   /** How much more than asked is granted. */
   readonly generosity: number;
+  /** Whether grants are told by themselves, before the reply to the claim or without it. */
+  readonly tellsEarly: boolean;
 }
 
 /** One of the many kinds that there are. */
@@ -32,5 +34,6 @@ export function storeKind(chance: Chance, ttl: number): StoreKind {
     sweeps: judge === "lease" && chance.hits(0.5),
     lagMs: judge === "lease" && chance.hits(0.25) ? ttl / 4 : 0,
     generosity: chance.of([1, 1, 1.5]),
+    tellsEarly: chance.hits(0.25),
   };
 }
