@@ -14,7 +14,7 @@ import {
   type Watch,
 } from "@elect/core/adapter";
 
-import type { Row, Value } from "./client.ts";
+import type { Row, Value } from "./driver.ts";
 import { isMissing } from "./errors.ts";
 import { settle, type PostgresOptions, type Settings, type Takeover } from "./options.ts";
 import { endSession } from "./remains.ts";

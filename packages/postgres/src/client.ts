@@ -7,71 +7,17 @@
  */
 
 import type { Call } from "@elect/core/adapter";
-import pg from "pg";
 
-/** Passed on to `pg` as they are. */
-export interface ConnectionSettings {
-  readonly connectionString?: string | undefined;
-  readonly host?: string | undefined;
-  readonly port?: number | undefined;
-  readonly user?: string | undefined;
-  readonly database?: string | undefined;
-  readonly password?: string | (() => string | Promise<string>) | undefined;
-  readonly ssl?: boolean | object | undefined;
-  readonly sslnegotiation?: "postgres" | "direct" | undefined;
-  readonly options?: string | undefined;
-  readonly application_name?: string | undefined;
-  readonly enableChannelBinding?: boolean | undefined;
-}
-
-/** The parts of `pg.Client` that are used. */
-interface Driver {
-  readonly host: string;
-  readonly port: number;
-  readonly database?: string | undefined;
-  readonly user?: string | undefined;
-  /** The process that the server said we talk to, when we connected. A pooler makes it up. */
-  readonly processID: number | null;
-  readonly connection: { readonly stream: { destroy(error?: Error): unknown } };
-  connect(): Promise<unknown>;
-  /** Of each statement in the text, if there are several. */
-  query(statement: Statement): Promise<Result | Result[]>;
-  end(): Promise<void>;
-  on(event: "error", listener: (error: Error) => void): unknown;
-  on(event: "end", listener: () => void): unknown;
-  on(event: "notice", listener: (notice: { message?: string }) => void): unknown;
-  on(event: "notification", listener: (notification: { channel: string; payload?: string }) => void): unknown;
-}
-
-interface Result {
-  readonly rows: Row[];
-}
-
-/** Everything comes and goes as text: type parsers are global in pg, and a `bigint` must not meet somebody's `Number`. */
-export type Row = Readonly<Record<string, string | null>>;
-export type Value = string | number | boolean | readonly string[];
-
-/**
- * A list as the server reads it. Where a quote and a backslash are all that needs a backslash, JSON's text is the same in other
- * brackets, and made at once; the driver goes through it string by string, and a thousand claims are four lists of a thousand.
- */
-function asText(value: Value): Value {
-  if (typeof value !== "object") return value;
-  const json = JSON.stringify(value);
-  return /\\[^"\\]/.test(json) ? value : `{${json.slice(1, -1)}}`;
-}
-
-/** A value as part of a text: where several statements go in one message there are no parameters. */
-export function literal(value: string): string {
-  return pg.escapeLiteral(value);
-}
-
-interface Statement {
-  readonly text: string;
-  readonly values: readonly Value[];
-  /** Prepared under this name, at its first use. */
-  readonly name?: string;
-}
+import {
+  asText,
+  clientOf,
+  type ConnectionSettings,
+  type Driver,
+  type Result,
+  type Row,
+  type Statement,
+  type Value,
+} from "./driver.ts";
 
 /**
  * Whose plan: one that the server keeps, because a handful of elections is concerned and making it takes longer than running
@@ -92,32 +38,6 @@ export interface LinkEvents {
    * because a call's time was up; then this is said before the other side can know.
    */
   lost?(cause: unknown, who: "they" | "we"): void;
-}
-
-/** pg takes 0 for "as in pg.defaults", which are the application's; so we say the longest that a timer can be. */
-const never = 2 ** 31 - 1;
-
-/** The driver's types lack `processID`, and know of no parser that looks at the format. */
-const PgClient = pg.Client as unknown as new (config: object) => Driver;
-
-function clientOf(connection: ConnectionSettings, connectionTimeoutMillis: number): Driver {
-  return new PgClient({
-    fallback_application_name: "elect",
-    ...connection,
-    connectionTimeoutMillis,
-    query_timeout: never,
-    keepAlive: true,
-    // Below a second, Node switches keep-alive on and leaves the idle time at the system's two hours.
-    keepAliveInitialDelayMillis: 1_000,
-    types: { getTypeParser: () => (value: string | Buffer) => value.toString() },
-  });
-}
-
-/** Where these settings lead, as a URL without credentials. */
-export function nameOf(connection: ConnectionSettings): string {
-  const { host, port, database = "" } = clientOf(connection, 0);
-  if (host.startsWith("/")) return `postgres:///${database}?host=${host}`;
-  return `postgres://${host.includes(":") ? `[${host}]` : host}:${port}/${encodeURIComponent(database)}`;
 }
 
 export class Link {
@@ -169,9 +89,31 @@ export class Link {
     signal: AbortSignal,
     plan: Plan | null = null,
   ): Promise<readonly Row[]> {
+    const [rows = []] = await this.series(text, [values], signal, plan);
+    return rows;
+  }
+
+  /**
+   * The same statement with one list of values after the other. Each follows in the breath in which the one before is answered,
+   * so that the server is at the next one while `hear` goes through that answer. None follows an error. (pg has a queue that does
+   * the same, and deprecates it.)
+   */
+  async series(
+    text: string,
+    each: readonly (readonly Value[])[],
+    signal: AbortSignal,
+    plan: Plan | null = null,
+    hear: (rows: readonly Row[], nth: number) => void = () => {},
+  ): Promise<(readonly Row[])[]> {
     const before = this.#last;
     const { promise: done, resolve } = Promise.withResolvers<void>();
     this.#last = done;
+    const left: Statement[] = [];
+    const sent: Promise<readonly Row[]>[] = [];
+    const send = (): void => {
+      const statement = left.shift();
+      if (statement !== undefined) sent.push(this.#send(statement, signal, send));
+    };
     try {
       // Before our turn there is nothing of ours on the wire: giving up destroys nothing.
       await unlessAborted(before, signal);
@@ -180,10 +122,21 @@ export class Link {
         await this.#send({ text: wanted.join("; "), values: [] }, signal);
         this.#plan = plan;
       }
-      const statement = { text, values: values.map(asText) };
-      return await this.#send({ ...statement, ...(plan !== null && { name: this.#nameOf(text) }) }, signal);
+      const name = plan !== null && { name: this.#nameOf(text) };
+      for (const values of each) {
+        left.push({ text, values: values.map(asText), ...name });
+        // The others are written while the server reads the first.
+        if (sent.length === 0) send();
+      }
+      const answers: (readonly Row[])[] = [];
+      for (const answer of sent) {
+        const rows = await answer;
+        hear(rows, answers.push(rows) - 1);
+      }
+      return answers;
     } finally {
-      void before.then(() => resolve());
+      left.length = 0;
+      void Promise.allSettled([before, ...sent]).then(() => resolve());
     }
   }
 
@@ -203,16 +156,24 @@ export class Link {
     this.#client.connection.stream.destroy();
   }
 
-  async #send(statement: Statement, signal: AbortSignal): Promise<readonly Row[]> {
+  async #send(
+    statement: Statement,
+    signal: AbortSignal,
+    next: () => void = () => {},
+  ): Promise<readonly Row[]> {
     if (this.#over !== null) throw new Error("The connection is gone.", { cause: this.#over.cause });
     this.#warnings.length = 0;
-    const results = await this.#within(signal, async () => this.#client.query(statement));
-    const [warning] = this.#warnings;
-    if (warning !== undefined) {
-      const cause = new Error(`The server warned: ${warning}`);
-      this.destroy(cause);
-      throw cause;
-    }
+    const { promise: answer, resolve, reject } = Promise.withResolvers<Result | Result[]>();
+    const results = await this.#within(signal, async () => {
+      this.#client.query(statement, (error, found) => {
+        const [warning] = this.#warnings;
+        if (error !== null) return reject(error);
+        if (warning !== undefined) return reject(new Error(`The server warned: ${warning}`));
+        next();
+        resolve(found);
+      });
+      return answer;
+    });
     return [results].flat().at(-1)?.rows ?? [];
   }
 

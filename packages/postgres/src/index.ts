@@ -1,5 +1,5 @@
 export { fromUrl, postgres } from "./adapter.ts";
-export type { ConnectionSettings } from "./client.ts";
+export type { ConnectionSettings } from "./driver.ts";
 export {
   fenceIn,
   holdTerm,

@@ -14,7 +14,8 @@ import { randomBytes } from "node:crypto";
 import type { Call } from "@elect/core/adapter";
 
 import { sessionChannel } from "./channels.ts";
-import { unlessAborted, type Link, type Plan, type Row, type Value } from "./client.ts";
+import { unlessAborted, type Link, type Plan } from "./client.ts";
+import type { Row, Value } from "./driver.ts";
 import { refusalIn } from "./errors.ts";
 import type { Settings } from "./options.ts";
 import { sweep } from "./remains.ts";
@@ -88,22 +89,30 @@ export class Life {
     call: Call,
     plan: Plan | null = null,
   ): Promise<readonly Row[]> {
-    const { link } = await this.#connection(call);
-    try {
-      return await link.query(text, values, call.signal, plan);
-    } catch (error) {
-      throw refusalIn(error, this.#settings.address);
-    }
+    return this.#on(call, (link) => link.query(text, values, call.signal, plan));
   }
 
   /** Runs a statement about `count` elections, in the form that suits their number. */
   async runFor(
     count: number,
-    { few, many }: Batched,
+    batched: Batched,
     values: readonly Value[],
     call: Call,
   ): Promise<readonly Row[]> {
-    return count <= 10 ? this.run(few, values, call, "kept") : this.run(many, values, call, "made");
+    const [text, plan] = formFor(count, batched);
+    return this.run(text, values, call, plan);
+  }
+
+  /** The same in parts, of about `count` elections each: see {@link Link.series}. */
+  async runInParts(
+    count: number,
+    batched: Batched,
+    parts: readonly (readonly Value[])[],
+    call: Call,
+    hear: (rows: readonly Row[], nth: number) => void,
+  ): Promise<void> {
+    const [text, plan] = formFor(count, batched);
+    await this.#on(call, (link) => link.series(text, parts, call.signal, plan, hear));
   }
 
   /** The key of the life lock that the current connection carries. */
@@ -119,6 +128,15 @@ export class Life {
   abandon(): void {
     this.#ended = true;
     this.#current?.link.destroy(new Error("the session was abandoned"));
+  }
+
+  async #on<T>(call: Call, work: (link: Link) => Promise<T>): Promise<T> {
+    const { link } = await this.#connection(call);
+    try {
+      return await work(link);
+    } catch (error) {
+      throw refusalIn(error, this.#settings.address);
+    }
   }
 
   async #connection(call: Call): Promise<Connection> {
@@ -166,4 +184,8 @@ export class Life {
       throw refusalIn(error, settings.address);
     }
   }
+}
+
+function formFor(count: number, { few, many }: Batched): [string, Plan] {
+  return count <= 10 ? [few, "kept"] : [many, "made"];
 }

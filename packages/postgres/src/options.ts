@@ -2,7 +2,7 @@
 
 import { InvalidOptionError } from "@elect/core/adapter";
 
-import { nameOf, type ConnectionSettings } from "./client.ts";
+import { nameOf, type ConnectionSettings } from "./driver.ts";
 
 export interface PostgresOptions {
   /**

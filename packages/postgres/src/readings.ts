@@ -2,7 +2,7 @@
 
 import type { ClaimAnswer, ClaimRequest, LeaderRecord, Patience } from "@elect/core/adapter";
 
-import type { Row } from "./client.ts";
+import type { Row } from "./driver.ts";
 
 /** What is worth doing before claiming again at once. */
 export type Obstacle =

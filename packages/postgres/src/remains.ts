@@ -4,7 +4,7 @@
  * places in queues and its records go; at last its row, when nothing names it any more.
  */
 
-import type { Row, Value } from "./client.ts";
+import type { Row, Value } from "./driver.ts";
 import { stateOf } from "./errors.ts";
 import type { Sql } from "./sql.ts";
 

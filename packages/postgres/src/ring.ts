@@ -18,7 +18,7 @@
  */
 
 import { burialsKey } from "./channels.ts";
-import { literal } from "./client.ts";
+import { literal } from "./driver.ts";
 import type { Settings } from "./options.ts";
 import { connect } from "./server.ts";
 import type { Sql } from "./sql.ts";

@@ -5,7 +5,8 @@
 
 import { RefusedError, type Call } from "@elect/core/adapter";
 
-import type { Link, Row } from "./client.ts";
+import type { Link } from "./client.ts";
+import type { Row } from "./driver.ts";
 import type { Settings } from "./options.ts";
 
 /** The version of what the tables mean, kept in a comment on one of them. A version that we do not know is left alone. */

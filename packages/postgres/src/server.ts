@@ -6,7 +6,8 @@
 
 import { RefusedError, type Call } from "@elect/core/adapter";
 
-import { Link, planSettings, type LinkEvents, type Row } from "./client.ts";
+import { Link, planSettings, type LinkEvents } from "./client.ts";
+import type { Row } from "./driver.ts";
 import { pooler, refusalIn, standby } from "./errors.ts";
 import type { Settings } from "./options.ts";
 

@@ -15,12 +15,12 @@ import type {
 } from "@elect/core/adapter";
 
 import { neighbourChanged, wakeMorePrefix, wakePrefix } from "./channels.ts";
-import { readAll, type Reading } from "./claiming.ts";
-import type { Row } from "./client.ts";
-import { isMissing, pooler, sqlstate, stateOf } from "./errors.ts";
+import { Claiming, type Hear } from "./claiming.ts";
+import type { Row } from "./driver.ts";
+import { isMissing, pooler } from "./errors.ts";
 import { Life, SessionOver } from "./life.ts";
 import type { Settings } from "./options.ts";
-import { endSession, lookAgain, namesIn } from "./remains.ts";
+import { endSession } from "./remains.ts";
 import { Ring } from "./ring.ts";
 import type { Server } from "./server.ts";
 import type { Sql } from "./sql.ts";
@@ -37,10 +37,7 @@ export class PostgresSession implements Session {
   readonly #events: SessionEvents;
   readonly #life: Life;
   readonly #ring: Ring | null;
-  /** What was granted and not given back: token by nonce. A proof compares it with what the store has. */
-  readonly #terms = new Map<string, bigint>();
-  /** The nonces that are known to be in the queue. */
-  readonly #queued = new Set<string>();
+  readonly #claiming: Claiming;
 
   private constructor(
     settings: Settings,
@@ -59,6 +56,7 @@ export class PostgresSession implements Session {
     this.#events = request.events;
     this.#life = life;
     this.#ring = ring;
+    this.#claiming = new Claiming(life, sql, this.id, this.ttlMs);
   }
 
   static async open(
@@ -127,69 +125,28 @@ export class PostgresSession implements Session {
     if (found["alive"] !== "1") return { kind: "dead", reason: new SessionOver().message };
     for (const election of vacantIn(found)) this.#events.hint(election);
     this.#ring?.tend(found["neighbour"] ?? null);
-    return { kind: "alive", ttlMs: this.ttlMs, covers: "all", lost: await this.#missing(held, found, call) };
+    return {
+      kind: "alive",
+      ttlMs: this.ttlMs,
+      covers: "all",
+      lost: await this.#claiming.missing(held, found, call),
+    };
   }
 
-  async claim(requests: readonly ClaimRequest[], call: Call): Promise<readonly ClaimAnswer[]> {
-    await this.#join(
-      requests.filter(({ nonce }) => !this.#queued.has(nonce)),
-      call,
-    );
-    const readings = await this.#ask(requests, call);
-    const again = await this.#clearTheWay(requests, readings, call);
-    if (again.length > 0) {
-      const second = await this.#ask(
-        again.map((index) => requests[index]).filter((request) => request !== undefined),
-        call,
-      );
-      for (const [nth, index] of again.entries()) {
-        const reading = second[nth];
-        if (reading !== undefined) readings[index] = reading;
-      }
-    }
-    return readings.map(({ answer }) => answer);
+  claim(requests: readonly ClaimRequest[], call: Call, heard: Hear): Promise<readonly ClaimAnswer[]> {
+    return this.#claiming.claim(requests, call, heard);
   }
 
-  async release(claims: readonly Claim[], call: Call): Promise<void> {
-    const withdrawn = claims.filter(({ nonce }) => !this.#terms.has(nonce));
-    for (const { nonce } of claims) {
-      this.#terms.delete(nonce);
-      this.#queued.delete(nonce);
-    }
-    const names = claims.map(({ election }) => election);
-    const nonces = claims.map(({ nonce }) => nonce);
-    const letGo = async (wake: boolean): Promise<readonly Row[]> =>
-      this.#life.runFor(claims.length, this.#sql.release, [this.id, names, nonces, wake], call);
-    let free: readonly Row[];
-    try {
-      free = await letGo(true);
-    } catch (error) {
-      if (error instanceof SessionOver || isMissing(error)) return;
-      // The server's queue of notifications is full: nobody is woken, and nothing stays held for that.
-      if (stateOf(error) !== sqlstate.tooLarge) throw error;
-      free = await letGo(false);
-    }
-    const unheard = namesIn(free.filter(({ woken }) => woken === null));
-    const passedOn = new Set(namesIn(free));
-    const left = withdrawn.flatMap(({ election }) => (passedOn.has(election) ? [] : election));
-    try {
-      await lookAgain(
-        async (text, values) => this.#life.run(text, values, call, "kept"),
-        this.#sql,
-        unheard,
-        left,
-      );
-    } catch {
-      // They are let go all the same; a proof of whoever waits finds out.
-    }
+  release(claims: readonly Claim[], call: Call): Promise<void> {
+    return this.#claiming.release(claims, call);
   }
 
   /**
    * The generation of S4 is the life key. An outcome is unknown only when the connection that carried the claim was
    * destroyed; the one that carries this call has a new key, which the claim's delayed copy does not have.
    */
-  async dispose(claims: readonly Claim[], call: Call): Promise<void> {
-    await this.release(claims, call);
+  dispose(claims: readonly Claim[], call: Call): Promise<void> {
+    return this.release(claims, call);
   }
 
   async end(call: Call): Promise<void> {
@@ -205,97 +162,6 @@ export class PostgresSession implements Session {
   abandon(): void {
     this.#ring?.leave();
     this.#life.abandon();
-  }
-
-  async #join(requests: readonly ClaimRequest[], call: Call): Promise<void> {
-    if (requests.length === 0) return;
-    await this.#life.runFor(requests.length, this.#sql.join, this.#asked(requests), call);
-    for (const { nonce } of requests) this.#queued.add(nonce);
-  }
-
-  async #ask(requests: readonly ClaimRequest[], call: Call): Promise<Reading[]> {
-    const rows = await this.#life.runFor(
-      requests.length,
-      this.#sql.claim,
-      [...this.#asked(requests), this.ttlMs],
-      call,
-    );
-    const readings = readAll(rows, requests, this.id);
-    if (readings === null) throw new Error("The session is dead, or a newer connection carries it.");
-    for (const [index, { answer }] of readings.entries()) {
-      const nonce = requests[index]?.nonce;
-      if (answer.kind !== "granted" || nonce === undefined) continue;
-      this.#terms.set(nonce, answer.token);
-      this.#queued.delete(nonce);
-    }
-    return readings;
-  }
-
-  /** Removes what can be removed from the way of these requests; answers which of them to ask again. */
-  async #clearTheWay(
-    requests: readonly ClaimRequest[],
-    readings: readonly Reading[],
-    call: Call,
-  ): Promise<number[]> {
-    const again: number[] = [];
-    const absent: ClaimRequest[] = [];
-    const dead = new Map<string, boolean>();
-    for (const [index, { obstacle }] of readings.entries()) {
-      const request = requests[index];
-      if (obstacle === null || request === undefined) continue;
-      let removed = true;
-      if (obstacle.kind === "absent") absent.push(request);
-      else if (obstacle.kind === "orphan")
-        await this.#life.run(this.#sql.vacateOrphan, [request.election, obstacle.token], call);
-      else {
-        const { session, version } = obstacle;
-        removed = dead.get(session) ?? (await this.#bury(session, version, requests, call));
-        dead.set(session, removed);
-      }
-      if (removed) again.push(index);
-    }
-    await this.#join(absent, call);
-    return again;
-  }
-
-  /** Wakes nobody for what is being claimed. */
-  async #bury(
-    session: string,
-    version: string,
-    claimed: readonly ClaimRequest[],
-    call: Call,
-  ): Promise<boolean> {
-    const names = claimed.map(({ election }) => election);
-    try {
-      const [found] = await this.#life.run(this.#sql.bury, [session, version, names], call);
-      return found?.["buried"] === "1";
-    } catch (error) {
-      // Somebody has its row locked, most likely its own proof: then it is not dead.
-      if (stateOf(error) === sqlstate.lockNotAvailable) return false;
-      throw error;
-    }
-  }
-
-  /** The claims of `held` that the store has no more, found by count and sum: a proof does not carry a thousand names. */
-  async #missing(held: ReadonlyMap<string, Claim>, found: Row, call: Call): Promise<readonly Claim[]> {
-    let tokens = 0n;
-    for (const token of this.#terms.values()) tokens += token;
-    if (found["terms"] === `${this.#terms.size}` && found["tokens"] === `${tokens}`) return [];
-    const rows = await this.#life.run(this.#sql.held, [this.id], call);
-    const there = new Set(rows.map(({ nonce }) => nonce));
-    const lost = [...held.values()].filter(({ nonce }) => this.#terms.has(nonce) && !there.has(nonce));
-    for (const { nonce } of lost) this.#terms.delete(nonce);
-    return lost;
-  }
-
-  #asked(requests: readonly ClaimRequest[]): [string, string[], string[], string[], string[]] {
-    return [
-      this.id,
-      requests.map(({ election }) => election),
-      requests.map(({ nonce }) => nonce),
-      requests.map(({ candidate }) => candidate.id),
-      requests.map(({ candidate }) => candidate.metadata),
-    ];
   }
 }
 

@@ -8,7 +8,8 @@
 import type { Call, Watch } from "@elect/core/adapter";
 
 import { changesChannel, onlookersKey } from "./channels.ts";
-import { unlessAborted, type Link, type Row, type Value } from "./client.ts";
+import { unlessAborted, type Link } from "./client.ts";
+import type { Row, Value } from "./driver.ts";
 import { refusalIn } from "./errors.ts";
 import type { Settings } from "./options.ts";
 import { connect } from "./server.ts";

@@ -1,6 +1,8 @@
 /** Calls and what they say: repeated, of onlookers, and how many statements they take. */
 
-import { describe, expect, test } from "vitest";
+import type { ClaimRequest } from "@elect/core/adapter";
+import type { Passing } from "@elect/testing";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { onlookersKey } from "../src/channels.ts";
 import {
   bid,
@@ -144,7 +146,7 @@ describe("calls", () => {
     await adapter.end("nobody", call());
   });
 
-  test("1,000 elections: two statements to lead them all, one to prove them, one to let them go", async () => {
+  test("1,000 elections: one statement to queue, two to lead them all, one to prove them, one to let them go", async () => {
     const at = await store();
     const { proxy, url } = await at.through();
     const { session } = await at.open({ url, ttlMs: 10_000 });
@@ -158,5 +160,87 @@ describe("calls", () => {
     await session.prove(holding(...bids), call());
     await session.release(bids, call());
     expect(statements).toBeLessThanOrEqual(6);
+  });
+});
+
+describe("a thousand elections are claimed in two halves", () => {
+  const all = Array.from({ length: 1000 }, (_, nth) => nth);
+  const firstHalf = all.slice(0, 500);
+
+  /** A session that waits for all of them, of which the last has just let go; and what the server is told from now on. */
+  const waiting = async () => {
+    const at = await store();
+    const { proxy, url } = await at.through();
+    const [leader, { session, adapter }] = [await at.open(), await at.open({ url })];
+    const bids = all.map((nth) => bid(`election-${nth}`));
+    const theirs = bids.map(({ election }) => bid(election));
+    await leader.session.claim(theirs, call());
+    await session.claim(bids, call());
+    await leader.session.release(theirs, call());
+    // One alone might be cut in two on its way.
+    const goesUp =
+      (some: readonly ClaimRequest[]) =>
+      ({ direction, bytes }: Passing): boolean =>
+        direction === "up" && some.some((request) => bytes.includes(request.nonce));
+    const [isFirst, isSecond] = [goesUp(bids.slice(0, 20)), goesUp(bids.slice(-20))];
+    return { at, proxy, session, adapter, bids, isFirst, isSecond };
+  };
+
+  test("the first is told while the server is at the second", async () => {
+    const { proxy, session, bids, isSecond } = await waiting();
+    const second = proxy.once(isSecond, "hold");
+    const warned: Error[] = [];
+    const warn = (warning: Error): void => void warned.push(warning);
+    process.on("warning", warn);
+    onTestFinished(() => void process.off("warning", warn));
+    const told: number[] = [];
+    const claiming = session.claim(bids, call(), (index, { kind }) => {
+      if (kind === "granted") told.push(index);
+    });
+    const { connection } = await within("the second is on its way", second.seen);
+    await eventually("the first is told", async () => told.length === 500);
+    expect(told).toEqual(firstHalf);
+    connection.heal();
+    expect((await claiming).map(({ kind }) => kind)).toEqual(all.map(() => "granted"));
+    expect(told).toEqual(all);
+    expect(warned, "of the driver").toEqual([]);
+  });
+
+  test("the first stands when the call's time is up; of the second nothing is told, and its ghost does nothing", async () => {
+    const { at, proxy, session, adapter, bids, isSecond } = await waiting();
+    const second = proxy.once(isSecond, "hold");
+    const told: number[] = [];
+    const given = new AbortController();
+    const claiming = session.claim(bids, { signal: given.signal, timeoutMs: 5_000 }, (index) => {
+      told.push(index);
+    });
+    claiming.catch(() => {});
+    const { connection } = await within("the second is on its way", second.seen);
+    await eventually("the first is told", async () => told.length === 500);
+    const old = await at.lifeHolder(session);
+    given.abort(new Error("too late"));
+    await expect(claiming).rejects.toThrow("too late");
+    await session.dispose(bids.slice(500), call());
+    connection.heal();
+    await eventually("the old connection is over", async () => {
+      return (await at.rows("select from pg_stat_activity where pid = $1", [old])).length === 0;
+    });
+    const lead = bids.slice(0, 500);
+    expect(await session.prove(holding(...lead), call())).toMatchObject({ kind: "alive", lost: [] });
+    expect(await adapter.read("election-999", call())).toBeNull();
+    expect(told).toEqual(firstHalf);
+  });
+
+  test("the second does not follow a first that failed", async () => {
+    const { at, proxy, session, bids, isFirst, isSecond } = await waiting();
+    const sent = { first: 0, second: 0 };
+    proxy.observe((passing) => {
+      if (isFirst(passing)) sent.first++;
+      if (isSecond(passing)) sent.second++;
+    });
+    await at.rows("drop sequence $schema.token");
+    await expect(session.claim(bids, call())).rejects.toThrow("token");
+    expect(await session.prove(holding(), call())).toMatchObject({ kind: "alive" });
+    expect([sent.first > 0, sent.second]).toEqual([true, 0]);
   });
 });

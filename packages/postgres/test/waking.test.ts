@@ -1,7 +1,7 @@
 /** Who is woken when an election may be free. */
 
 import { describe, expect, test } from "vitest";
-import { read, type Found } from "../src/claiming.ts";
+import { read, type Found } from "../src/readings.ts";
 import {
   bid,
   call,
