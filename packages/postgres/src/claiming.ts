@@ -12,6 +12,7 @@ import { readAll, type Reading } from "./readings.ts";
 import { lookAgain, namesIn } from "./remains.ts";
 import type { Sql } from "./sql.ts";
 
+/** Takes the answer to `requests[index]` before all are known. */
 export type Hear = (index: number, answer: ClaimAnswer) => void;
 
 /** To take over so many takes the server long enough for half of them to be led while it is at the others. */

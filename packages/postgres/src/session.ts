@@ -133,7 +133,7 @@ export class PostgresSession implements Session {
     };
   }
 
-  claim(requests: readonly ClaimRequest[], call: Call, heard: Hear): Promise<readonly ClaimAnswer[]> {
+  claim(requests: readonly ClaimRequest[], call: Call, heard?: Hear): Promise<readonly ClaimAnswer[]> {
     return this.#claiming.claim(requests, call, heard);
   }
 
