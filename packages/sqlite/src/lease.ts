@@ -9,7 +9,7 @@
 import { atOnce } from "./busy.ts";
 import { count, text, type Database, type Driver, type Statement } from "./client.ts";
 import { identityOf } from "./directory.ts";
-import { isBusy } from "./errors.ts";
+import { isBusy, isDamaged } from "./errors.ts";
 import type { HostClock } from "./host-clock.ts";
 
 /** One row. `until` is a reading of the clock named in `clock`, and means nothing to whoever has another. */
@@ -74,12 +74,18 @@ export class LeaseProbe {
     this.#clock = clock;
   }
 
-  /** `null`: there is no such file. */
+  /** `null`: there is no such file, or it is damaged: its owner was killed while it wrote it. */
   static open(driver: Driver, path: string, clock: HostClock): LeaseProbe | null {
     if (identityOf(path) === null) return null;
     const database = driver.open(path, "write");
-    database.exec(settings);
-    return new LeaseProbe(database, clock);
+    try {
+      database.exec(settings);
+      return new LeaseProbe(database, clock);
+    } catch (error) {
+      database.close();
+      if (isDamaged(error)) return null;
+      throw error;
+    }
   }
 
   isOver(): boolean {
@@ -87,8 +93,8 @@ export class LeaseProbe {
       const { dead, until } = this.#read();
       return dead || until < this.#clock.now();
     } catch (error) {
-      // It is being extended this moment.
-      if (isBusy(error)) return false;
+      // It is being extended this moment; or the lock alone decides.
+      if (isBusy(error) || isDamaged(error)) return false;
       throw error;
     }
   }

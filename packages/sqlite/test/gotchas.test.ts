@@ -292,6 +292,21 @@ describe("SQ-7 a crash in the middle of the token's commit", () => {
   });
 });
 
+test.each([
+  ["half of it", (whole: Buffer) => whole.subarray(0, whole.length / 2)],
+  ["something else", () => Buffer.alloc(8192, "x")],
+])("SQ-7 killed while it wrote its lease, and left %s: the next who comes sweeps it up", async (_, left) => {
+  const directory = temporaryDirectory();
+  const dead = await openSession(adapterOn({ directory, mode: "lease" }));
+  const token = await win(dead, request("report"));
+  dead.abandon();
+  const path = join(directory, "sessions", `${dead.id}.lease`);
+  writeFileSync(path, left(readFileSync(path)));
+  const next = await openSession(adapterOn({ directory, mode: "lease" }));
+  expect(existsSync(path)).toBe(false);
+  expect(await win(next, request("report"))).toBeGreaterThan(token);
+});
+
 describe("SQ-8 what is wrong is said, and what to do", () => {
   test("a damaged database", async () => {
     const directory = temporaryDirectory();
